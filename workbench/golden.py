@@ -1,0 +1,213 @@
+"""Pairs, labels and golden sets; how labels settle into one grade; splits by query; coverage.
+
+Grades travel as integers. Four of them are not levels: see ``NOT_GRADED`` and its neighbours. Labels of a whole
+set travel as a data frame (:func:`label_table`), because a set of 100,000 pairs has a million of them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from functools import cached_property
+from typing import Annotated, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+from pydantic import Field, StringConstraints, model_validator
+
+from workbench.identity import Value, content_hash
+
+NOT_GRADED = -1
+"""No grade: nobody labelled it, or the judge failed on it."""
+NOT_APPLICABLE = -2
+"""The dimension does not apply to the pair; an answer, not a gap."""
+UNRATEABLE = -3
+"""A labeler looked and could not tell."""
+
+Split = Literal["dev", "holdout"]
+Source = Literal["human", "adjudicated", "import"]
+ConsensusRule = Literal["majority", "median"]
+Filled = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
+
+LABEL_COLUMNS = ["pair_id", "dimension", "grade", "labeler", "at", "note", "source"]
+
+
+class Pair(Value):
+    """A (query, document) pair. Its id is its content, so the same pair imported twice is one pair."""
+
+    query: dict[str, str]
+    document: dict[str, str]
+    meta: dict[str, str] = {}
+
+    @cached_property
+    def id(self) -> str:
+        """Content hash of both sides' fields; metadata does not count."""
+        return content_hash("pair", {"query": self.query, "document": self.document})
+
+    @cached_property
+    def query_id(self) -> str:
+        """Content hash of the query fields: the unit of splits and of the bootstrap."""
+        return content_hash("query", self.query)
+
+    def text(self, considers: Sequence[str], layout: Mapping[str, Literal["query", "document"]]) -> str:
+        """Return the texts of the fields named ``side.field``, joined by blank lines, empty ones left out."""
+        parts = []
+        for name in considers:
+            side, _, field_name = name.partition(".")
+            fields = self.query if layout[side] == "query" else self.document
+            parts.append(fields.get(field_name, ""))
+        return "\n\n".join(part for part in parts if part.strip())
+
+
+class Label(Value):
+    """One labeler's answer about one dimension of one pair. Append-only: a change of mind is a newer label."""
+
+    pair_id: str
+    dimension: Filled
+    grade: int = Field(ge=UNRATEABLE)
+    labeler: Filled
+    at: datetime
+    note: str = ""
+    source: Source = "human"
+
+    @model_validator(mode="after")
+    def _an_answer(self) -> Label:
+        if self.grade == NOT_GRADED:
+            raise ValueError("a label needs a grade, N/A or unrateable")
+        if self.at.tzinfo is None:
+            raise ValueError("a label needs a time with a zone")
+        return self
+
+
+def label_table(labels: Iterable[Label]) -> pd.DataFrame:
+    """Return labels as a data frame with ``LABEL_COLUMNS``; ``at`` in UTC."""
+    rows = [
+        (x.pair_id, x.dimension, x.grade, x.labeler, x.at.astimezone(UTC), x.note, x.source) for x in labels
+    ]
+    frame = pd.DataFrame(rows, columns=LABEL_COLUMNS)
+    return frame.astype({"grade": np.int_})
+
+
+@dataclass(frozen=True)
+class GoldenSet:
+    """A frozen, numbered snapshot of pairs, labels and splits."""
+
+    name: str
+    version: int
+    policy: str
+    pairs: tuple[Pair, ...]
+    splits: Mapping[str, Split]  # pair id -> split
+    labels: pd.DataFrame = field(repr=False)
+    sample: bool = False
+    description: str = ""
+
+    @property
+    def label(self) -> str:
+        """The name people call this snapshot by, such as ``job-match v1``."""
+        return f"{self.name} v{self.version}"
+
+    @cached_property
+    def content_hash(self) -> str:
+        """Identity of pairs, splits and labels together; their order does not matter."""
+        rows = self.labels.assign(at=self.labels["at"].map(lambda at: at.isoformat()))[LABEL_COLUMNS]
+        parts = {
+            "pairs": sorted([pair.id, self.splits[pair.id], pair.meta] for pair in self.pairs),
+            "labels": sorted(rows.values.tolist()),
+        }
+        return content_hash("golden", parts)
+
+
+def newest(labels: pd.DataFrame) -> pd.DataFrame:
+    """Return, for each pair, dimension and labeler, the newest label (the later row where times are equal)."""
+    ordered = labels.sort_values("at", kind="stable")
+    return ordered.drop_duplicates(["pair_id", "dimension", "labeler"], keep="last")
+
+
+def settle(
+    labels: pd.DataFrame, dimension: str, pair_ids: Sequence[str], rule: ConsensusRule = "majority"
+) -> npt.NDArray[np.int_]:
+    """Return one settled grade a pair, shape (pairs,), in the order of ``pair_ids``.
+
+    The newest adjudicated label decides. Else, by ``majority``: the answer (a level or N/A) that more labelers
+    gave than any other; where two answers tie, the median of the levels given, the lower one of two middle ones.
+    By ``median``: that median at once, and N/A only where more than half said so. *Unrateable* is no vote;
+    a pair without votes is ``NOT_GRADED``.
+    """
+    position = {pair_id: i for i, pair_id in enumerate(pair_ids)}
+    mine = newest(labels[labels["dimension"] == dimension])
+    index = mine["pair_id"].map(position)
+    keep = index.notna().to_numpy()
+    where = index[keep].to_numpy(dtype=np.int_)
+    grades = mine["grade"].to_numpy(dtype=np.int_)[keep]
+    adjudicated = (mine["source"] == "adjudicated").to_numpy()[keep]
+
+    top = int(max(grades.max(initial=0), 0))
+    # Column 0 counts N/A votes, column 1 + v counts votes for level v.
+    votes = np.zeros((len(pair_ids), top + 2), dtype=np.int_)
+    counted = grades != UNRATEABLE
+    column = np.where(grades == NOT_APPLICABLE, 0, grades + 1)
+    np.add.at(votes, (where[counted], column[counted]), 1)
+
+    given = votes[:, 1:]
+    graded = given.sum(axis=1)
+    lower_median = (given.cumsum(axis=1) * 2 >= graded[:, None]).argmax(axis=1)
+    most = votes.max(axis=1)
+    if rule == "majority":
+        clear = (votes == most[:, None]).sum(axis=1) == 1
+        settled = np.where(clear, votes.argmax(axis=1) - 1, lower_median)
+        settled[clear & (votes.argmax(axis=1) == 0)] = NOT_APPLICABLE
+    else:
+        settled = lower_median.copy()
+        settled[votes[:, 0] > graded] = NOT_APPLICABLE
+    settled[(graded == 0) & (votes[:, 0] > 0)] = NOT_APPLICABLE
+    settled[most == 0] = NOT_GRADED
+    # Rows are in order of time, so the last adjudication of a pair is the newest.
+    settled[where[adjudicated]] = np.where(grades[adjudicated] == UNRATEABLE, NOT_GRADED, grades[adjudicated])
+    return settled.astype(np.int_)
+
+
+def split_by_query(
+    pairs: Sequence[Pair],
+    *,
+    holdout: float = 0.3,
+    stratify: str = "",
+    seed: str = "",
+    given: Mapping[str, Split] | None = None,
+) -> dict[str, Split]:
+    """Return pair id -> split, whole queries to one side, the same answer for the same input on any machine.
+
+    Args:
+        holdout: share of queries in the holdout, within each stratum, at least 0 and below 1.
+        stratify: metadata key whose value (on a query's first pair) names its stratum; "" for one stratum.
+        seed: changes which queries are drawn.
+        given: pair id -> split fixed earlier; its queries stay where they are (a holdout is locked).
+    """
+    if not 0 <= holdout < 1:
+        raise ValueError(f"holdout is a share from 0 to below 1, not {holdout}")
+    fixed: dict[str, Split] = {}
+    strata: dict[str, list[str]] = defaultdict(list)
+    for pair in pairs:
+        if given and pair.id in given:
+            fixed[pair.query_id] = given[pair.id]
+    seen = set()
+    for pair in pairs:
+        if pair.query_id not in seen:
+            seen.add(pair.query_id)
+            strata[pair.meta.get(stratify, "")].append(pair.query_id)
+    for queries in strata.values():
+        free = [query for query in queries if query not in fixed]
+        free.sort(key=lambda query: hashlib.sha256(f"{seed}\n{query}".encode()).digest())
+        for i, query in enumerate(free):
+            fixed[query] = "holdout" if i < round(holdout * len(free)) else "dev"
+    return {pair.id: fixed[pair.query_id] for pair in pairs}
+
+
+def coverage(settled: npt.NDArray[np.int_], levels: Sequence[int]) -> dict[int, int]:
+    """Return how many pairs settled on each level, N/A and not graded included (as their negative codes)."""
+    values, counts = np.unique(settled, return_counts=True)
+    found = dict(zip(values.tolist(), counts.tolist(), strict=True))
+    return {level: found.get(level, 0) for level in (*levels, NOT_APPLICABLE, NOT_GRADED)}

@@ -1,0 +1,158 @@
+"""Judges' answers and the runs they belong to; jobs and their folders' contract, as values.
+
+A judge answers in *verdicts*: one call's answer about one pair, with one :class:`Judgement` a dimension and what
+the call cost. The verdict, not the judgement, is what is cached, paid for and retried.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Sequence
+from datetime import datetime
+from typing import Any, Literal, Protocol
+
+from pydantic import Field
+
+from workbench.golden import NOT_APPLICABLE, NOT_GRADED, Pair
+from workbench.identity import Value, content_hash
+from workbench.policy import Policy
+
+RunStatus = Literal["queued", "running", "finished", "failed", "cancelled"]
+JobKind = Literal["judge_run", "training"]
+
+
+class JudgeIdentity(Value):
+    """What a judge is: everything that can change its answers, and so part of the cache key."""
+
+    kind: Literal["llm", "baseline", "recorded", "checkpoint"]
+    name: str
+    params: dict[str, Any] = {}
+
+    @property
+    def hash(self) -> str:
+        """Identity of the judge by content."""
+        return content_hash("judge", {"kind": self.kind, "name": self.name, "params": self.params})
+
+
+class Judgement(Value):
+    """A judge's answer about one dimension: a level, N/A, or NOT_GRADED with an ``error``."""
+
+    dimension: str
+    grade: int
+    expected: float | None = None  # mean grade, where the judge knows more than one level
+    probabilities: tuple[float, ...] | None = None  # over the declared levels, ascending; sums to 1
+    rationale: str = ""
+    cites: tuple[str, ...] = ()
+    error: str = ""
+
+    @property
+    def failed(self) -> bool:
+        """Whether the judge gave no usable answer."""
+        return self.grade == NOT_GRADED
+
+    @property
+    def not_applicable(self) -> bool:
+        """Whether the judge said that the dimension does not apply."""
+        return self.grade == NOT_APPLICABLE
+
+
+class Usage(Value):
+    """What one call took. A cost that is unknown is None, never 0."""
+
+    calls: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_input_tokens: int = 0
+    cost_usd: float | None = None
+    latency_ms: float = 0.0
+    from_cache: bool = False
+
+
+class Verdict(Value):
+    """One finished call: the judgements about one pair, what it took, and the raw reply where there was one."""
+
+    pair_id: str
+    judgements: tuple[Judgement, ...]
+    usage: Usage = Usage()
+    raw: str = ""
+
+
+class Judge(Protocol):
+    """Anything that grades pairs under a policy."""
+
+    @property
+    def identity(self) -> JudgeIdentity:
+        """What goes into the run record and the cache key."""
+        ...
+
+    def grade(self, policy: Policy, pairs: Sequence[Pair]) -> AsyncIterator[Verdict]:
+        """Yield verdicts as they finish, in any order, every dimension of every pair exactly once.
+
+        A dimension that cannot be graded is yielded as a failed judgement, never dropped and never guessed.
+
+        Raises:
+            WorkbenchError: when nothing at all can be graded (a wrong key, a missing model).
+        """
+        ...
+
+
+class RunTotals(Value):
+    """Sums over a run's verdicts."""
+
+    pairs: int = 0
+    judgements: int = 0
+    failed: int = 0
+    calls: int = 0
+    cache_hits: int = 0
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cost_usd: float | None = None
+    seconds: float = 0.0
+
+
+class Run(Value):
+    """One judge, one policy version, one golden set. Immutable once finished."""
+
+    id: str
+    judge: JudgeIdentity
+    policy: str
+    policy_version: int
+    policy_hash: str
+    golden: str
+    golden_version: int
+    golden_hash: str
+    status: RunStatus
+    author: str = ""
+    created_at: datetime
+    finished_at: datetime | None = None
+    code_revision: str = ""
+    totals: RunTotals = RunTotals()
+    error: str = ""
+    sample: bool = False
+
+    @property
+    def label(self) -> str:
+        """Judge and policy version, as the columns of a comparison call it."""
+        return f"{self.judge.name} · {self.policy} v{self.policy_version}"
+
+
+class JobSpec(Value):
+    """One long piece of work. ``payload`` is what the worker needs besides the files in the job's folder."""
+
+    id: str
+    kind: JobKind
+    title: str
+    author: str = ""
+    created_at: datetime
+    payload: dict[str, Any] = Field(default_factory=dict)
+
+
+class JobState(Value):
+    """What an executor can say about a job from its folder and its process."""
+
+    status: Literal["queued", "running", "finished", "failed", "cancelled", "lost"]
+    done: int = 0
+    total: int = 0
+    note: str = ""
+    error: str = ""
+    started_at: datetime | None = None
+    updated_at: datetime | None = None
