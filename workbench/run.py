@@ -6,7 +6,7 @@ the call cost. The verdict, not the judgement, is what is cached, paid for and r
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Literal, Protocol
 
@@ -156,3 +156,23 @@ class JobState(Value):
     error: str = ""
     started_at: datetime | None = None
     updated_at: datetime | None = None
+
+
+class Reporter(Protocol):
+    """What an engine tells while it works. The worker's reporter writes the job folder; tests use a list."""
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """Say how far the work is."""
+        ...
+
+    def metric(self, values: Mapping[str, float | int | str | None]) -> None:
+        """Append one row of measurements (a step's losses, an evaluation)."""
+        ...
+
+    def log(self, line: str) -> None:
+        """Append one line to the log."""
+        ...
+
+    def stopping(self) -> bool:
+        """Whether somebody asked to stop; the engine then ends at the next safe point."""
+        ...
