@@ -88,8 +88,13 @@ def label_table(labels: Iterable[Label]) -> pd.DataFrame:
     rows = [
         (x.pair_id, x.dimension, x.grade, x.labeler, x.at.astimezone(UTC), x.note, x.source) for x in labels
     ]
-    frame = pd.DataFrame(rows, columns=LABEL_COLUMNS)
-    return frame.astype({"grade": np.int_})
+    return typed_labels(pd.DataFrame(rows, columns=LABEL_COLUMNS))
+
+
+def typed_labels(frame: pd.DataFrame) -> pd.DataFrame:
+    """Return a label frame with its column types fixed: whole grades, times in UTC to the microsecond."""
+    at = pd.to_datetime(frame["at"], utc=True).astype("datetime64[us, UTC]")
+    return frame[LABEL_COLUMNS].assign(at=at).astype({"grade": np.int_})
 
 
 @dataclass(frozen=True)
@@ -167,7 +172,8 @@ def settle(
     settled[most == 0] = NOT_GRADED
     # Rows are in order of time, so the last adjudication of a pair is the newest.
     settled[where[adjudicated]] = np.where(grades[adjudicated] == UNRATEABLE, NOT_GRADED, grades[adjudicated])
-    return settled.astype(np.int_)
+    result: npt.NDArray[np.int_] = settled.astype(np.int_)
+    return result
 
 
 def split_by_query(

@@ -32,7 +32,8 @@ def overall_scores(body: Body, grades: Mapping[str, Grades]) -> npt.NDArray[np.f
         summed = (np.where(applicable, stacked, 0.0) * weights).sum(axis=1)
         scores = np.divide(summed, total, out=np.full(len(stacked), np.nan), where=total > 0)
     scores[missing] = np.nan
-    return scores
+    result: npt.NDArray[np.float64] = scores
+    return result
 
 
 def overall_grades(body: Body, grades: Mapping[str, Grades]) -> Grades:

@@ -1,0 +1,234 @@
+"""The semantic difference of two policy versions: by clause, level, precedent, weight and gate, not by line.
+
+Parts are matched by what they are (clause id, level value, dimension key), so a reworded clause is *reworded*,
+not one removed and one added; a clause given ``from`` an older one is a *split*.
+"""
+
+from __future__ import annotations
+
+import re
+from bisect import bisect_left
+from collections.abc import Callable, Iterable, Sequence
+from difflib import SequenceMatcher
+from typing import Any, Literal, TypeVar
+
+from workbench.identity import Value
+from workbench.policy import Body, Clause, Dimension
+
+ChangeKind = Literal["added", "removed", "reworded", "moved", "split", "changed"]
+Part = Literal[
+    "title", "purpose", "term", "pair", "dimension", "question", "weight", "considers", "allow_na", "level",
+    "clause", "precedent", "combine", "gate", "cut_points",
+]  # fmt: skip
+Item = TypeVar("Item")
+
+GENERAL = "general"
+DOCUMENT = "document"
+OVERALL_RULE = "overall"
+
+
+class Change(Value):
+    """One difference. ``before`` and ``after`` are texts to show; one is empty for an addition or removal."""
+
+    kind: ChangeKind
+    part: Part
+    section: str  # "document", "general", a dimension key or "overall"
+    id: str  # clause, precedent or gate id, "level 2", a term, or the name of the part
+    before: str = ""
+    after: str = ""
+    origin: str = ""  # for a split, the clause it was split from
+
+    @property
+    def judged(self) -> bool:
+        """Whether judges read this part, so that verdicts may change; the overall rule needs no judging."""
+        return self.section != OVERALL_RULE and self.part != "weight" and self.kind != "moved"
+
+    @property
+    def words(self) -> tuple[tuple[str, str], ...]:
+        """Word-level difference as (op, text) runs; op is ``=``, ``-`` or ``+``."""
+        return word_diff(self.before, self.after)
+
+
+def word_diff(before: str, after: str) -> tuple[tuple[str, str], ...]:
+    """Return runs of (op, text) that turn ``before`` into ``after``, by words; ``=`` and ``-`` give before."""
+    a, b = (re.findall(r"\s+|\w+|[^\w\s]", text) for text in (before, after))
+    runs: list[tuple[str, str]] = []
+    for op, a0, a1, b0, b1 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
+        if op == "equal":
+            runs.append(("=", "".join(a[a0:a1])))
+            continue
+        if a1 > a0:
+            runs.append(("-", "".join(a[a0:a1])))
+        if b1 > b0:
+            runs.append(("+", "".join(b[b0:b1])))
+    return tuple(runs)
+
+
+def diff(before: Body, after: Body) -> tuple[Change, ...]:
+    """Return every difference from ``before`` to ``after`` in reading order; empty when they say the same."""
+    changes: list[Change] = []
+    changes += _text("title", DOCUMENT, "title", before.title, after.title)
+    changes += _text("purpose", DOCUMENT, "purpose", before.purpose, after.purpose)
+    changes += _matched(
+        "term",
+        DOCUMENT,
+        before.terms,
+        after.terms,
+        key=lambda t: t.term,
+        show=lambda t: t.meaning,
+        ordered=False,
+    )
+    changes += _value("pair", DOCUMENT, "pair", before.pair.field_names(), after.pair.field_names())
+    changes += _clauses(GENERAL, before.general, after.general)
+    old = {dimension.key: dimension for dimension in before.dimensions}
+    for dimension in after.dimensions:
+        if dimension.key in old:
+            changes += _dimension(old[dimension.key], dimension)
+        else:
+            changes.append(_whole("added", dimension))
+    kept = set(after.keys)
+    changes += [_whole("removed", dimension) for dimension in before.dimensions if dimension.key not in kept]
+    for key in _moved([k for k in before.keys if k in kept], [k for k in after.keys if k in old]):
+        changes.append(Change(kind="moved", part="dimension", section=key, id=key))
+    changes += _overall(before, after)
+    return tuple(changes)
+
+
+def sections_to_judge(changes: Iterable[Change], keys: Sequence[str]) -> tuple[str, ...]:
+    """Return the dimensions whose verdicts may change, in the order of ``keys``.
+
+    A change outside the dimensions (general rules, terms, purpose, layout) touches all of them.
+    """
+    touched = {change.section for change in changes if change.judged}
+    if touched & {GENERAL, DOCUMENT}:
+        return tuple(keys)
+    return tuple(key for key in keys if key in touched)
+
+
+def _dimension(a: Dimension, b: Dimension) -> list[Change]:
+    key = b.key
+    changes = _text("dimension", key, "title", a.title, b.title)
+    changes += _text("question", key, "question", a.question, b.question)
+    changes += _value("weight", key, "weight", f"{a.weight:g}", f"{b.weight:g}")
+    changes += _value("considers", key, "considers", sorted(a.considers), sorted(b.considers))
+    changes += _value("allow_na", key, "N/A allowed", a.allow_na, b.allow_na)
+    changes += _matched(
+        "level", key, a.levels, b.levels,
+        key=lambda level: f"level {level.value}", show=lambda level: f"{level.name}: {level.criteria}", ordered=False,
+    )  # fmt: skip
+    changes += _clauses(key, a.clauses, b.clauses)
+    changes += _matched(
+        "precedent", key, a.precedents, b.precedents,
+        key=lambda p: p.id,
+        show=lambda p: f"{'N/A' if p.grade is None else p.grade}: {p.because}" + _cited(p.cites) + _fields(p.pair),
+        ordered=False,
+    )  # fmt: skip
+    return changes
+
+
+def _cited(ids: Sequence[str]) -> str:
+    return f" ({', '.join(ids)})" if ids else ""
+
+
+def _fields(example: Any) -> str:
+    texts = [f"{name}: {text}" for side in (example.query, example.document) for name, text in side.items()]
+    return "".join(f"\n{text}" for text in texts)
+
+
+def _overall(before: Body, after: Body) -> list[Change]:
+    a, b = before.overall, after.overall
+    changes = _value(
+        "combine", OVERALL_RULE, "combine", a.combine.replace("_", " "), b.combine.replace("_", " ")
+    )
+    changes += _matched(
+        "gate", OVERALL_RULE, a.gates, b.gates, key=lambda g: g.id,
+        show=lambda g: f"when {g.when}, " + (f"at most {g.at_most}" if g.at_most is not None else f"at least {g.at_least}")
+        + (f" – {g.because}" if g.because else ""),
+    )  # fmt: skip
+    cuts = [", ".join(f"{cut:g}" for cut in rule.cut_points) for rule in (a, b)]
+    changes += _value("cut_points", OVERALL_RULE, "cut points", *cuts)
+    return changes
+
+
+def _clauses(section: str, before: Sequence[Clause], after: Sequence[Clause]) -> list[Change]:
+    known = {clause.id for clause in before}
+    changes = _matched("clause", section, before, after, key=lambda c: c.id, show=lambda c: c.text)
+    splits = {c.id: c.split_from for c in after if c.split_from in known and c.id not in known}
+    return [
+        change.model_copy(update={"kind": "split", "origin": splits[change.id]})
+        if change.kind == "added" and change.id in splits
+        else change
+        for change in changes
+    ]
+
+
+def _matched(
+    part: Part,
+    section: str,
+    before: Sequence[Item],
+    after: Sequence[Item],
+    *,
+    key: Callable[[Item], str],
+    show: Callable[[Item], str],
+    ordered: bool = True,
+) -> list[Change]:
+    old = {key(item): item for item in before}
+    new = {key(item): item for item in after}
+    changes = []
+    for name, item in new.items():
+        if name not in old:
+            changes.append(Change(kind="added", part=part, section=section, id=name, after=show(item)))
+        elif item != old[name]:
+            a, b = show(old[name]), show(item)
+            kind: ChangeKind = "reworded" if a != b else "changed"
+            changes.append(Change(kind=kind, part=part, section=section, id=name, before=a, after=b))
+    for name, item in old.items():
+        if name not in new:
+            changes.append(Change(kind="removed", part=part, section=section, id=name, before=show(item)))
+    if ordered:
+        for name in _moved([n for n in old if n in new], [n for n in new if n in old]):
+            text = show(new[name])
+            changes.append(Change(kind="moved", part=part, section=section, id=name, before=text, after=text))
+    return changes
+
+
+def _moved(before: Sequence[str], after: Sequence[str]) -> list[str]:
+    """Return the fewest names whose moving turns one order into the other (all but a longest common one)."""
+    rank = {name: i for i, name in enumerate(before)}
+    order = [rank[name] for name in after]
+    tails: list[int] = []
+    tail_at: list[int] = []
+    previous = [-1] * len(order)
+    for i, value in enumerate(order):
+        length = bisect_left(tails, value)
+        previous[i] = tail_at[length - 1] if length else -1
+        if length == len(tails):
+            tails.append(value)
+            tail_at.append(i)
+        else:
+            tails[length], tail_at[length] = value, i
+    stay = set()
+    i = tail_at[-1] if tail_at else -1
+    while i >= 0:
+        stay.add(after[i])
+        i = previous[i]
+    return [name for name in after if name not in stay]
+
+
+def _text(part: Part, section: str, name: str, a: str, b: str) -> list[Change]:
+    return [] if a == b else [Change(kind="reworded", part=part, section=section, id=name, before=a, after=b)]
+
+
+def _value(part: Part, section: str, name: str, a: Any, b: Any) -> list[Change]:
+    if a == b:
+        return []
+    shown = [
+        ", ".join(x) if isinstance(x, list) else {True: "yes", False: "no"}.get(x, str(x)) for x in (a, b)
+    ]
+    return [Change(kind="changed", part=part, section=section, id=name, before=shown[0], after=shown[1])]
+
+
+def _whole(kind: ChangeKind, dimension: Dimension) -> Change:
+    text = f"{dimension.title}: {dimension.question} ({len(dimension.clauses)} clauses)"
+    side = {"after": text} if kind == "added" else {"before": text}
+    return Change(kind=kind, part="dimension", section=dimension.key, id=dimension.key, **side)

@@ -1,0 +1,13 @@
+"""Keeping things: one store over SQLite or PostgreSQL, chosen by URL."""
+
+from __future__ import annotations
+
+from workbench.store.golden_sets import GoldenInfo, GoldenStore
+from workbench.store.policies import Draft, PolicyStore
+from workbench.store.runs import RunStore, StoredCheckpoint, StoredJob
+
+__all__ = ["Draft", "GoldenInfo", "Store", "StoredCheckpoint", "StoredJob"]
+
+
+class Store(PolicyStore, GoldenStore, RunStore):
+    """Everything that is kept. The truth for all; the document folders are its mirror."""

@@ -1,0 +1,333 @@
+"""Golden sets in the store: pairs, members with splits, append-only labels, frozen snapshots."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Any
+
+import pandas as pd
+import sqlalchemy as sa
+
+from workbench.errors import NotFound, Refused
+from workbench.golden import (
+    LABEL_COLUMNS,
+    GoldenSet,
+    Label,
+    Pair,
+    Split,
+    label_table,
+    newest,
+    split_by_query,
+    typed_labels,
+)
+from workbench.identity import Value
+from workbench.store.base import StoreBase, now
+from workbench.store.tables import GoldenRow, LabelRow, MemberRow, PairRow, SnapshotRow, table
+
+_IDS_A_QUERY = 500
+"""Ids in one IN list; SQLite allows 32,766 variables, PostgreSQL plans short lists better."""
+
+
+class GoldenInfo(Value):
+    """A golden set under work, with its figures."""
+
+    name: str
+    policy: str
+    sample: bool
+    description: str
+    holdout: float
+    stratify: str
+    created_at: datetime
+    pairs: int
+    labels: int
+    labelers: int
+    snapshots: tuple[int, ...]
+
+
+class GoldenStore(StoreBase):
+    """Working sets grow; snapshots never change; a holdout, once drawn, is kept."""
+
+    def create_golden(
+        self,
+        name: str,
+        policy: str,
+        *,
+        sample: bool = False,
+        description: str = "",
+        holdout: float = 0.3,
+        stratify: str = "",
+    ) -> bool:
+        """Make a golden set for a policy; return whether it was new.
+
+        Raises:
+            Refused: if it exists for another policy.
+        """
+        row = {
+            "name": name,
+            "policy": policy,
+            "sample": sample,
+            "description": description,
+            "holdout": holdout,
+            "stratify": stratify,
+            "created_at": now(),
+        }
+        with self._write() as connection:
+            if self._insert(connection, GoldenRow, [row]):
+                return True
+        if (kept := self.golden(name)).policy != policy:
+            raise Refused(
+                f"Golden set '{name}' belongs to policy '{kept.policy}', not '{policy}'.",
+                "Choose another name for it.",
+            )
+        return False
+
+    def golden_names(self) -> list[str]:
+        """Return the names of all golden sets, in order."""
+        with self._read() as connection:
+            return list(connection.execute(sa.select(table(GoldenRow).c.name).order_by("name")).scalars())
+
+    def golden(self, name: str) -> GoldenInfo:
+        """Return what is known of a golden set.
+
+        Raises:
+            NotFound: if there is none of this name.
+        """
+        members, labels, snapshots = table(MemberRow).c, table(LabelRow).c, table(SnapshotRow).c
+        with self._read() as connection:
+            row = (
+                connection.execute(sa.select(table(GoldenRow)).where(table(GoldenRow).c.name == name))
+                .mappings()
+                .first()
+            )
+            if row is not None:
+                pairs = connection.execute(
+                    sa.select(sa.func.count()).where(members.golden == name)
+                ).scalar_one()
+                count, labelers = connection.execute(
+                    sa.select(sa.func.count(), sa.func.count(labels.labeler.distinct())).where(
+                        labels.golden == name
+                    )
+                ).one()
+                versions = connection.execute(
+                    sa.select(snapshots.version).where(snapshots.name == name).order_by(snapshots.version)
+                ).scalars()
+                return GoldenInfo(
+                    **row, pairs=pairs, labels=count, labelers=labelers, snapshots=tuple(versions)
+                )
+        raise NotFound.among("golden set", name, self.golden_names())
+
+    def add_pairs(self, name: str, pairs: Sequence[Pair], splits: Mapping[str, Split] | None = None) -> int:
+        """Add pairs to a golden set and return how many were new to it.
+
+        Splits are drawn by query for new queries, unless ``splits`` (pair id -> split) fixes them; a pair that is
+        already a member keeps the split it has.
+        """
+        info = self.golden(name)
+        unique = {pair.id: pair for pair in pairs}
+        have = self.members(name)
+        if splits is None:
+            known: dict[str, Split] = dict(zip(have["pair_id"], have["split"], strict=True))
+            # A query that has members keeps their split, also for documents that are new to it.
+            by_query: dict[str, Split] = dict(zip(have["query_id"], have["split"], strict=True))
+            known |= {
+                pair.id: by_query[pair.query_id] for pair in unique.values() if pair.query_id in by_query
+            }
+            splits = split_by_query(
+                list(unique.values()), holdout=info.holdout, stratify=info.stratify, seed=name, given=known
+            )
+        member_ids = set(have["pair_id"])
+        fresh = [pair for pair in unique.values() if pair.id not in member_ids]
+        with self._write() as connection:
+            self._insert(
+                connection,
+                PairRow,
+                [
+                    {"id": p.id, "query_id": p.query_id, "query": p.query, "document": p.document}
+                    for p in fresh
+                ],
+            )
+            return self._insert(
+                connection,
+                MemberRow,
+                [
+                    {
+                        "golden": name,
+                        "pair_id": p.id,
+                        "position": len(have) + i,
+                        "split": splits[p.id],
+                        "meta": p.meta,
+                    }
+                    for i, p in enumerate(fresh)
+                ],
+            )
+
+    def add_labels(self, name: str, labels: Sequence[Label] | pd.DataFrame, *, repeated: bool = False) -> int:
+        """Append labels and return how many were added.
+
+        A label that says what its labeler's newest label says already is not added again, which makes imports and
+        double clicks repeatable; ``repeated`` adds it nevertheless (a recheck for self-agreement).
+
+        Raises:
+            NotFound: if a label's pair is not in the set.
+        """
+        frame = typed_labels(labels) if isinstance(labels, pd.DataFrame) else label_table(labels)
+        if frame.empty:
+            return 0
+        members = set(self.members(name)["pair_id"])
+        strange = [pair_id for pair_id in frame["pair_id"].unique() if pair_id not in members]
+        if strange:
+            raise NotFound(
+                f"{len(strange)} labelled pairs are not in golden set '{name}', the first is {strange[0]}.",
+                "Import the pairs first.",
+            )
+        if not repeated:
+            mine = ["pair_id", "dimension", "labeler"]
+            current = newest(self.labels(name))[[*mine, "grade", "note", "source"]]
+            joined = frame.merge(current, how="left", on=mine, suffixes=("", "_now"))
+            same = (
+                (joined["grade"] == joined["grade_now"])
+                & (joined["note"] == joined["note_now"])
+                & (joined["source"] == joined["source_now"])
+            ).to_numpy()
+            frame = frame[~same]
+        rows: list[dict[Any, Any]] = [{"golden": name, **row} for row in frame[LABEL_COLUMNS].to_dict("records")]
+        for row in rows:
+            row["at"] = row["at"].to_pydatetime() if isinstance(row["at"], pd.Timestamp) else row["at"]
+        keys = ["golden", "pair_id", "dimension", "labeler", "at"]
+        with self._write() as connection:
+            return self._insert(connection, LabelRow, rows, keys=keys)
+
+    def members(self, name: str) -> pd.DataFrame:
+        """Return pair_id, query_id, split and meta of a set's pairs, in the order in which they came."""
+        members, pairs = table(MemberRow).c, table(PairRow).c
+        query = (
+            sa.select(members.pair_id, pairs.query_id, members.split, members.meta)
+            .join(table(PairRow), pairs.id == members.pair_id)
+            .where(members.golden == name)
+            .order_by(members.position, members.pair_id)
+        )
+        with self._read() as connection:
+            rows = connection.execute(query).all()
+        return pd.DataFrame([tuple(row) for row in rows], columns=["pair_id", "query_id", "split", "meta"])
+
+    def labels(self, name: str, *, pair_id: str | None = None, labeler: str | None = None) -> pd.DataFrame:
+        """Return labels of a set (or of one pair, or of one labeler), oldest first, with ``LABEL_COLUMNS``."""
+        columns = table(LabelRow).c
+        query = (
+            sa.select(*(columns[c] for c in LABEL_COLUMNS)).where(columns.golden == name).order_by(columns.id)
+        )
+        if pair_id is not None:
+            query = query.where(columns.pair_id == pair_id)
+        if labeler is not None:
+            query = query.where(columns.labeler == labeler)
+        with self._read() as connection:
+            rows = connection.execute(query).all()
+        return typed_labels(pd.DataFrame([tuple(row) for row in rows], columns=LABEL_COLUMNS))
+
+    def labels_mark(self, name: str) -> int:
+        """Return a number that grows whenever labels of the set are added, to key caches by."""
+        columns = table(LabelRow).c
+        with self._read() as connection:
+            found = connection.execute(
+                sa.select(sa.func.max(columns.id)).where(columns.golden == name)
+            ).scalar()
+        return int(found or 0)
+
+    def pairs(self, ids: Sequence[str], golden: str = "") -> dict[str, Pair]:
+        """Return pairs by id, with their metadata in ``golden`` where that is given."""
+        found: dict[str, Pair] = {}
+        pairs, members = table(PairRow).c, table(MemberRow).c
+        with self._read() as connection:
+            for start in range(0, len(ids), _IDS_A_QUERY):
+                part = list(ids[start : start + _IDS_A_QUERY])
+                query = (
+                    sa.select(pairs.id, pairs.query, pairs.document, members.meta)
+                    .outerjoin(
+                        table(MemberRow), sa.and_(members.pair_id == pairs.id, members.golden == golden)
+                    )
+                    .where(pairs.id.in_(part))
+                )
+                for row in connection.execute(query):
+                    found[row.id] = Pair(query=row.query, document=row.document, meta=row.meta or {})
+        return found
+
+    def add_snapshot(self, golden: GoldenSet, *, author: str, message: str) -> bool:
+        """Freeze a golden set under its version number; return whether it was new.
+
+        Raises:
+            Refused: if this number is taken by other content.
+        """
+        members = pd.DataFrame(
+            {
+                "pair_id": [pair.id for pair in golden.pairs],
+                "split": [golden.splits[pair.id] for pair in golden.pairs],
+            }
+        )
+        row = {
+            "name": golden.name,
+            "version": golden.version,
+            "content_hash": golden.content_hash,
+            "message": message,
+            "author": author,
+            "published_at": now(),
+            "pairs": len(golden.pairs),
+            "labels": len(golden.labels),
+            "members_parquet": _parquet(members),
+            "labels_parquet": _parquet(golden.labels[LABEL_COLUMNS]),
+        }
+        with self._write() as connection:
+            if self._insert(connection, SnapshotRow, [row]):
+                self._event(connection, author, "published golden set", golden.label, message)
+                return True
+        if self.snapshot_hash(golden.name, golden.version) != golden.content_hash:
+            raise Refused(
+                f"Golden set {golden.label} is already published with other content.",
+                "A published snapshot never changes; publish under the next number.",
+            )
+        return False
+
+    def snapshot_hash(self, name: str, version: int) -> str | None:
+        """Return the content hash of a snapshot, or None if there is none."""
+        columns = table(SnapshotRow).c
+        query = sa.select(columns.content_hash).where(columns.name == name, columns.version == version)
+        with self._read() as connection:
+            return connection.execute(query).scalar()
+
+    def snapshot(self, name: str, version: int | None = None) -> GoldenSet:
+        """Return a frozen snapshot, the newest by default.
+
+        Raises:
+            NotFound: if there is none.
+        """
+        info = self.golden(name)
+        chosen = version if version is not None else max(info.snapshots, default=None)
+        columns = table(SnapshotRow).c
+        query = sa.select(columns.members_parquet, columns.labels_parquet).where(
+            columns.name == name, columns.version == chosen
+        )
+        with self._read() as connection:
+            row = connection.execute(query).one_or_none()
+        if row is None:
+            what = "is not published yet" if version is None else f"has no version {version}"
+            there = ", ".join(f"v{number}" for number in info.snapshots) or "none; publish one first"
+            raise NotFound(f"Golden set '{name}' {what}.", f"There is: {there}.")
+        members = pd.read_parquet(io.BytesIO(row.members_parquet))
+        pairs = self.pairs(members["pair_id"].tolist(), name)
+        return GoldenSet(
+            name=name,
+            version=int(chosen or 0),
+            policy=info.policy,
+            pairs=tuple(pairs[pair_id] for pair_id in members["pair_id"]),
+            splits=dict(zip(members["pair_id"], members["split"], strict=True)),
+            labels=typed_labels(pd.read_parquet(io.BytesIO(row.labels_parquet))),
+            sample=info.sample,
+            description=info.description,
+        )
+
+
+def _parquet(frame: pd.DataFrame) -> bytes:
+    buffer = io.BytesIO()
+    frame.reset_index(drop=True).to_parquet(buffer, compression="zstd")
+    return buffer.getvalue()

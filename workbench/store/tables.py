@@ -1,0 +1,216 @@
+"""Database tables. Private to the store: SQLModel tables skip validation, so domain values never are rows.
+
+They live in a registry of their own, made anew each time this module is executed, so that a hot reload of the
+app does not meet its own tables already registered.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import JSON, Column, DateTime, Index, LargeBinary, Table, Text, UniqueConstraint
+from sqlalchemy.engine import Dialect
+from sqlalchemy.orm import registry
+from sqlalchemy.types import TypeDecorator
+from sqlmodel import Field, SQLModel
+
+
+class UtcTime(TypeDecorator[datetime]):
+    """A time with a zone, kept in UTC; SQLite has no zones, so they are put back on reading."""
+
+    impl = DateTime(timezone=True)
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> datetime | None:
+        """Convert to UTC on the way in."""
+        return None if value is None else value.astimezone(UTC)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        """Attach UTC on the way out."""
+        if value is None:
+            return None
+        moment: datetime = value
+        return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+class Base(SQLModel, registry=registry()):
+    """Base of all tables."""
+
+
+class PolicyRow(Base, table=True):
+    """One published policy version."""
+
+    __tablename__ = "policy"
+    name: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    content_hash: str
+    document: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+
+
+class DraftRow(Base, table=True):
+    """An editable copy of a policy; ``revision`` counts its saves."""
+
+    __tablename__ = "draft"
+    id: str = Field(primary_key=True)
+    name: str = Field(index=True)
+    base_version: int
+    author: str
+    body: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    revision: int
+    created_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+    updated_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+    updated_by: str
+
+
+class GoldenRow(Base, table=True):
+    """A golden set under work: what its pairs and labels hang on."""
+
+    __tablename__ = "golden"
+    name: str = Field(primary_key=True)
+    policy: str
+    sample: bool
+    description: str = Field(sa_column=Column(Text, nullable=False))
+    holdout: float
+    stratify: str
+    created_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+
+
+class SnapshotRow(Base, table=True):
+    """A published, frozen golden set: members and labels as Parquet, so that nothing can change them."""
+
+    __tablename__ = "golden_snapshot"
+    name: str = Field(primary_key=True)
+    version: int = Field(primary_key=True)
+    content_hash: str
+    message: str
+    author: str
+    published_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+    pairs: int
+    labels: int
+    members_parquet: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+    labels_parquet: bytes = Field(sa_column=Column(LargeBinary, nullable=False))
+
+
+class PairRow(Base, table=True):
+    """One pair by content."""
+
+    __tablename__ = "pair"
+    id: str = Field(primary_key=True)
+    query_id: str
+    query: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    document: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+
+
+class MemberRow(Base, table=True):
+    """That a pair belongs to a golden set, with its split and metadata there."""
+
+    __tablename__ = "golden_member"
+    golden: str = Field(primary_key=True)
+    pair_id: str = Field(primary_key=True)
+    position: int
+    split: str
+    meta: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+
+
+class LabelRow(Base, table=True):
+    """One label; rows are only ever added."""
+
+    __tablename__ = "label"
+    __table_args__ = (
+        UniqueConstraint("golden", "pair_id", "dimension", "labeler", "at"),
+        Index("label_by_labeler", "golden", "labeler"),
+    )
+    id: int | None = Field(default=None, primary_key=True)
+    golden: str
+    pair_id: str
+    dimension: str
+    grade: int
+    labeler: str
+    at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+    note: str = Field(sa_column=Column(Text, nullable=False))
+    source: str
+
+
+class RunRow(Base, table=True):
+    """One judge run."""
+
+    __tablename__ = "run"
+    id: str = Field(primary_key=True)
+    created_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+    status: str
+    record: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+
+
+class JudgementRow(Base, table=True):
+    """One judgement; ``raw`` is kept for failed ones only."""
+
+    __tablename__ = "judgement"
+    run_id: str = Field(primary_key=True)
+    pair_id: str = Field(primary_key=True)
+    dimension: str = Field(primary_key=True)
+    grade: int
+    expected: float | None
+    probabilities: list[float] | None = Field(sa_column=Column(JSON, nullable=True))
+    rationale: str = Field(sa_column=Column(Text, nullable=False))
+    cites: list[str] = Field(sa_column=Column(JSON, nullable=False))
+    error: str = Field(sa_column=Column(Text, nullable=False))
+    raw: str = Field(sa_column=Column(Text, nullable=False))
+
+
+class JobRow(Base, table=True):
+    """One job and where its folder lies; its state is in the folder until it is collected."""
+
+    __tablename__ = "job"
+    id: str = Field(primary_key=True)
+    kind: str
+    created_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+    spec: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    folder: str
+    handle: str
+    final: dict[str, Any] | None = Field(sa_column=Column(JSON, nullable=True))
+
+
+class CheckpointRow(Base, table=True):
+    """A trained model's folder and its lineage."""
+
+    __tablename__ = "checkpoint"
+    id: str = Field(primary_key=True)
+    name: str
+    created_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+    folder: str
+    job_id: str
+    record: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+
+
+class LookRow(Base, table=True):
+    """One look at the holdout of a golden set."""
+
+    __tablename__ = "holdout_look"
+    id: int | None = Field(default=None, primary_key=True)
+    golden: str
+    run_id: str
+    who: str
+    place: str
+    at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+
+
+class EventRow(Base, table=True):
+    """One line of the audit log."""
+
+    __tablename__ = "event"
+    id: int | None = Field(default=None, primary_key=True)
+    at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+    who: str
+    what: str
+    subject: str
+    detail: str = Field(sa_column=Column(Text, nullable=False))
+
+
+metadata = Base.metadata
+
+
+def table(row: type[SQLModel]) -> Table:
+    """Return the SQLAlchemy table behind a row class, for set-based statements."""
+    found: Table = row.__table__  # type: ignore[attr-defined]
+    return found
