@@ -52,7 +52,13 @@ class Schedule(Value):
         default=1e-3, gt=0, le=1, description="Peak learning rate of the new heads."
     )
     warmup: float = Field(default=0.1, ge=0, lt=1, description="Share of steps with rising learning rate.")
+    decay: Literal["linear", "cosine"] = Field(
+        default="linear", description="How the learning rate falls to 0 after the warmup."
+    )
     weight_decay: float = Field(default=0.01, ge=0, le=1, description="AdamW weight decay.")
+    clip_norm: float = Field(
+        default=1.0, gt=0, le=1000, description="Longest gradient; a longer one is scaled down to it."
+    )
 
 
 class TrainedRecipe(Value):
@@ -66,11 +72,14 @@ class TrainedRecipe(Value):
         default=None, ge=1, description="Keep only the first so many layers; null for all."
     )
     pooling: Literal["mean", "cls", "last"] = Field(
-        default="mean", description="How token states become one."
+        default="mean", description="How token states become one: cls for encoders, last for decoders, mean for both."
     )
     max_tokens: int = Field(default=256, ge=16, le=32768, description="Tokens a pair, both sides together.")
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="Number format of training."
+    )
+    ordinal_weight: float = Field(
+        default=1.0, ge=0, le=100, description="Weight of the squared earth mover's distance beside cross-entropy."
     )
     data: Data
     schedule: Schedule = Schedule()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol
 
 from pydantic import Field
 
@@ -31,6 +31,56 @@ class JudgeIdentity(Value):
     def hash(self) -> str:
         """Identity of the judge by content."""
         return content_hash("judge", {"kind": self.kind, "name": self.name, "params": self.params})
+
+
+class LlmSpec(Value):
+    """How to reach a language model and how it is asked."""
+
+    kind: Literal["llm"] = "llm"
+    model: str = Field(
+        min_length=1, description="Model id, such as openai/gpt-5-mini or anthropic/claude-haiku-4-5."
+    )
+    base_url: str | None = Field(
+        default=None, description="Address of an OpenAI-compatible server, for own servers."
+    )
+    api_key_env: str | None = Field(default=None, description="Environment variable that holds the key.")
+    params: dict[str, Any] = Field(
+        default_factory=dict, description="Sampling parameters sent with each call."
+    )
+    concurrency: int = Field(default=16, ge=1, le=512, description="Calls in flight at once.")
+    timeout_s: float = Field(default=120.0, gt=0, description="Longest wait for one answer, in seconds.")
+    repeat: int = Field(
+        default=0, ge=0, description="Repeat index; another index samples anew instead of the cache."
+    )
+
+
+class BaselineSpec(Value):
+    """The judge that needs no key: similarities, calibrated on the golden dev labels."""
+
+    kind: Literal["baseline"] = "baseline"
+    use_embeddings: bool | None = Field(
+        default=None, description="MiniLM features; null uses them where installed."
+    )
+
+
+class RecordedSpec(Value):
+    """Answers made elsewhere, kept as verdict lines in the job's folder."""
+
+    kind: Literal["recorded"] = "recorded"
+    name: str = Field(min_length=1)
+    source: str = ""
+
+
+class CheckpointSpec(Value):
+    """A trained model of ours."""
+
+    kind: Literal["checkpoint"] = "checkpoint"
+    checkpoint: str = Field(min_length=1, description="Checkpoint id or recipe name.")
+    folder: str = Field(default="", description="Folder of the weights; filled in when a run starts.")
+
+
+JudgeSpec = Annotated[LlmSpec | BaselineSpec | RecordedSpec | CheckpointSpec, Field(discriminator="kind")]
+"""What a person chooses when starting a run."""
 
 
 class Judgement(Value):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
@@ -192,7 +193,9 @@ class GoldenStore(StoreBase):
                 & (joined["source"] == joined["source_now"])
             ).to_numpy()
             frame = frame[~same]
-        rows: list[dict[Any, Any]] = [{"golden": name, **row} for row in frame[LABEL_COLUMNS].to_dict("records")]
+        rows: list[dict[Any, Any]] = [
+            {"golden": name, **row} for row in frame[LABEL_COLUMNS].to_dict("records")
+        ]
         for row in rows:
             row["at"] = row["at"].to_pydatetime() if isinstance(row["at"], pd.Timestamp) else row["at"]
         keys = ["golden", "pair_id", "dimension", "labeler", "at"]
@@ -212,19 +215,50 @@ class GoldenStore(StoreBase):
             rows = connection.execute(query).all()
         return pd.DataFrame([tuple(row) for row in rows], columns=["pair_id", "query_id", "split", "meta"])
 
-    def labels(self, name: str, *, pair_id: str | None = None, labeler: str | None = None) -> pd.DataFrame:
-        """Return labels of a set (or of one pair, or of one labeler), oldest first, with ``LABEL_COLUMNS``."""
+    def labels(
+        self, name: str, *, pair_id: str | None = None, pair_ids: Sequence[str] | None = None
+    ) -> pd.DataFrame:
+        """Return labels of a set (or of one pair, or of a page of pairs), oldest first, with ``LABEL_COLUMNS``."""
         columns = table(LabelRow).c
         query = (
             sa.select(*(columns[c] for c in LABEL_COLUMNS)).where(columns.golden == name).order_by(columns.id)
         )
         if pair_id is not None:
             query = query.where(columns.pair_id == pair_id)
-        if labeler is not None:
-            query = query.where(columns.labeler == labeler)
+        if pair_ids is not None:
+            query = query.where(columns.pair_id.in_(list(pair_ids)))
         with self._read() as connection:
             rows = connection.execute(query).all()
         return typed_labels(pd.DataFrame([tuple(row) for row in rows], columns=LABEL_COLUMNS))
+
+    def label_counts(self, name: str, dimensions: Sequence[str]) -> pd.DataFrame:
+        """Return pair_id, labeler and on how many of ``dimensions`` that labeler has answered about that pair."""
+        columns = table(LabelRow).c
+        query = (
+            sa.select(columns.pair_id, columns.labeler, sa.func.count(columns.dimension.distinct()))
+            .where(columns.golden == name, columns.dimension.in_(list(dimensions)))
+            .group_by(columns.pair_id, columns.labeler)
+        )
+        with self._read() as connection:
+            rows = connection.execute(query).all()
+        return pd.DataFrame([tuple(row) for row in rows], columns=["pair_id", "labeler", "dimensions"])
+
+    def search_pairs(self, name: str, text: str) -> list[str]:
+        """Return the ids of a set's pairs whose texts hold ``text``, upper and lower case alike."""
+        pairs, members = table(PairRow).c, table(MemberRow).c
+        # JSON columns hold non-ASCII letters escaped, so the needle is escaped in the same way.
+        needle = json.dumps(text)[1:-1]
+        found = [
+            sa.cast(column, sa.Text).icontains(needle, autoescape=True)
+            for column in (pairs.query, pairs.document)
+        ]
+        query = (
+            sa.select(pairs.id)
+            .join(table(MemberRow), members.pair_id == pairs.id)
+            .where(members.golden == name, sa.or_(*found))
+        )
+        with self._read() as connection:
+            return list(connection.execute(query).scalars())
 
     def labels_mark(self, name: str) -> int:
         """Return a number that grows whenever labels of the set are added, to key caches by."""

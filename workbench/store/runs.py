@@ -173,14 +173,22 @@ class RunStore(StoreBase):
                 sa.update(jobs).where(jobs.c.id == job_id).values(final=state.model_dump(mode="json"))
             )
 
-    def jobs(self, kind: str | None = None) -> list[StoredJob]:
-        """Return jobs, newest first."""
+    def reopen_job(self, job_id: str) -> None:
+        """Forget a job's final state: it is started again."""
+        jobs = table(JobRow)
+        with self._write() as connection:
+            connection.execute(sa.update(jobs).where(jobs.c.id == job_id).values(final=sa.null()))
+
+    def jobs(self, kind: str | None = None, *, open_only: bool = False) -> list[StoredJob]:
+        """Return jobs, newest first; only those without a final state where that is asked."""
         columns = table(JobRow).c
         query = sa.select(columns.spec, columns.folder, columns.handle, columns.final).order_by(
             columns.created_at.desc()
         )
         if kind:
             query = query.where(columns.kind == kind)
+        if open_only:
+            query = query.where(columns.final.is_(None))
         with self._read() as connection:
             return [StoredJob.model_validate(dict(row)) for row in connection.execute(query).mappings()]
 

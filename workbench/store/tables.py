@@ -151,7 +151,7 @@ class JudgementRow(Base, table=True):
     dimension: str = Field(primary_key=True)
     grade: int
     expected: float | None
-    probabilities: list[float] | None = Field(sa_column=Column(JSON, nullable=True))
+    probabilities: list[float] | None = Field(sa_column=Column(JSON(none_as_null=True), nullable=True))
     rationale: str = Field(sa_column=Column(Text, nullable=False))
     cites: list[str] = Field(sa_column=Column(JSON, nullable=False))
     error: str = Field(sa_column=Column(Text, nullable=False))
@@ -168,7 +168,7 @@ class JobRow(Base, table=True):
     spec: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
     folder: str
     handle: str
-    final: dict[str, Any] | None = Field(sa_column=Column(JSON, nullable=True))
+    final: dict[str, Any] | None = Field(sa_column=Column(JSON(none_as_null=True), nullable=True))
 
 
 class CheckpointRow(Base, table=True):

@@ -1,0 +1,38 @@
+"""The workbench in the browser: navigation, who acts, one error boundary. Start it with ``make app``."""
+
+import streamlit as st
+
+from workbench import jobs, widgets
+from workbench.errors import WorkbenchError
+
+st.set_page_config(page_title="Policy Workbench", page_icon=":material/rule:", layout="wide")
+
+PAGES = {
+    "": [st.Page("workbench/pages/home.py", title="Home", icon=":material/home:", default=True)],
+    "Policy": [st.Page("workbench/pages/policy.py", title="Policy", icon=":material/article:")],
+    "People": [
+        st.Page("workbench/pages/golden.py", title="Golden set", icon=":material/fact_check:"),
+        st.Page("workbench/pages/label.py", title="Label", icon=":material/edit_note:"),
+    ],
+    "Judges": [
+        st.Page("workbench/pages/runs.py", title="Runs", icon=":material/play_circle:"),
+        st.Page("workbench/pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
+    ],
+    "Models": [st.Page("workbench/pages/train.py", title="Train", icon=":material/model_training:")],
+}
+
+
+def main() -> None:
+    """Draw the frame, then the chosen page inside the error boundary."""
+    widgets.style()
+    page = st.navigation(PAGES)
+    try:
+        workspace = widgets.workspace()
+        widgets.sidebar_identity(workspace)
+        jobs.collect(workspace)
+        page.run()
+    except WorkbenchError as error:
+        st.error(f"**{error.message}** {error.hint}", icon=":material/error:")
+
+
+main()

@@ -1,0 +1,541 @@
+"""Verbs of evaluation: start judge runs, measure their agreement with the labels, compare two runs."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import pandas as pd
+
+from workbench.agreement import (
+    OUTCOMES,
+    Agreement,
+    Comparison,
+    LabelerAgreement,
+    agreement,
+    compare_many,
+    labeler_agreement,
+    noise,
+)
+from workbench.documents import policy_text, write_text
+from workbench.errors import BadInput, NotFound, Refused
+from workbench.golden import NOT_GRADED, GoldenSet, Pair, newest, settle
+from workbench.identity import content_hash
+from workbench.jobs import new_id, prepare, submit
+from workbench.judges.recorded import RecordedReport, recorded_verdicts
+from workbench.overall import overall_grades
+from workbench.policy import OVERALL, Policy
+from workbench.policy_diff import Change, diff, sections_to_judge
+from workbench.run import (
+    BaselineSpec,
+    CheckpointSpec,
+    JudgeIdentity,
+    Judgement,
+    JudgeSpec,
+    LlmSpec,
+    Run,
+    RunTotals,
+)
+from workbench.store import Store
+from workbench.workspace import Workspace, code_revision
+
+Grades = npt.NDArray[np.int_]
+SplitChoice = Literal["dev", "holdout", "all"]
+LabelChoice = Literal["live", "snapshot"]
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The human grades of a golden set's pairs, in one order."""
+
+    golden: str
+    version: int
+    split: SplitChoice
+    pair_ids: tuple[str, ...]
+    query_ids: tuple[str, ...]
+    human: dict[str, Grades]  # dimension or "overall" -> settled grades, shape (pairs,)
+    overall_derived: bool  # nobody labelled the overall grade; it follows from the settled dimensions
+
+
+@dataclass(frozen=True, eq=False)
+class MatrixRow:
+    """One run and its agreement on each dimension and on the overall grade."""
+
+    run: Run
+    agreements: dict[str, Agreement]
+
+
+@dataclass(frozen=True, eq=False)
+class RunComparison:
+    """Two runs side by side on the pairs of one split."""
+
+    a: Run
+    b: Run
+    policy_a: Policy
+    policy_b: Policy
+    truth: Truth
+    grades_a: dict[str, Grades]
+    grades_b: dict[str, Grades]
+    comparisons: dict[str, Comparison]
+    agreements_a: dict[str, Agreement]
+    agreements_b: dict[str, Agreement]
+    changes: tuple[Change, ...]
+    judged: tuple[str, ...]  # dimensions whose verdicts the policy change may move
+    noise_a: dict[str, float | None]
+
+    def flips(self, dimension: str) -> pd.DataFrame:
+        """Return pair_id, outcome, human, a, b of the pairs that flipped, broken ones first."""
+        comparison = self.comparisons[dimension]
+        order = {"broken": 0, "fixed": 1, "changed": 2}
+        frame = pd.DataFrame(
+            {
+                "pair_id": list(self.truth.pair_ids),
+                "outcome": [OUTCOMES[code] for code in comparison.outcomes],
+                "human": self.truth.human[dimension],
+                "a": self.grades_a[dimension],
+                "b": self.grades_b[dimension],
+            }
+        )
+        frame = frame[frame["outcome"].isin(list(order))]
+        far = (frame["b"] - frame["a"]).abs()
+        keys = pd.DataFrame({"order": frame["outcome"].map(order), "far": -far})
+        return frame.loc[keys.sort_values(["order", "far"], kind="stable").index].reset_index(drop=True)
+
+
+@dataclass(frozen=True, eq=False)
+class PairStory:
+    """One pair with all that is known of it: labels, and each run's judgements."""
+
+    pair: Pair
+    labels: pd.DataFrame
+    judgements: dict[str, dict[str, Judgement]]  # run id -> dimension -> judgement
+
+
+def start_run(
+    workspace: Workspace,
+    judge: JudgeSpec,
+    *,
+    policy: str,
+    version: int | None = None,
+    golden: str,
+    golden_version: int | None = None,
+    author: str,
+    key: str = "",
+    sample: bool = False,
+) -> Run:
+    """Start a judge run as a job and return its record.
+
+    Args:
+        version, golden_version: the newest where None.
+        key: makes the call repeatable: the same key starts one run only (a double click).
+
+    Raises:
+        NotFound: for a policy, golden set or checkpoint that does not exist.
+        Refused: for a golden set of another policy.
+        BadInput: for a judge that cannot be run.
+    """
+    document = workspace.store.policy(policy, version)
+    snapshot = workspace.store.snapshot(golden, golden_version)
+    if snapshot.policy != policy:
+        raise Refused(
+            f"Golden set '{golden}' is labelled under policy '{snapshot.policy}', not '{policy}'.",
+            "Choose a golden set of this policy.",
+        )
+    judge = _filled(workspace, judge)
+    run_id = f"run-{key}" if key else new_id("run")
+    run = Run(
+        id=run_id,
+        judge=preliminary_identity(judge),
+        policy=policy,
+        policy_version=document.version,
+        policy_hash=document.content_hash,
+        golden=golden,
+        golden_version=snapshot.version,
+        golden_hash=snapshot.content_hash,
+        status="queued",
+        author=author,
+        created_at=datetime.now(UTC),
+        code_revision=code_revision(),
+        sample=sample,
+    )
+    payload = {
+        "run_id": run_id,
+        "judge": judge.model_dump(mode="json"),
+        "cache": str(workspace.cache_folder),
+        "code_revision": code_revision(),
+    }
+    spec, folder = prepare(
+        workspace, "judge_run", job_id=f"job-{run_id}", title=run.label, author=author, payload=payload
+    )
+    write_inputs(folder.path, document, snapshot)
+    workspace.store.save_run(run)
+    submit(workspace, spec, folder)
+    return run
+
+
+def write_inputs(folder: Any, policy: Policy, golden: GoldenSet) -> None:
+    """Write what a worker needs: the policy, the pairs with their split, and the labels of the dev split only."""
+    write_text(folder / "policy.yaml", policy_text(policy))
+    lines = (
+        pair.model_dump_json()[:-1] + f',"split":"{golden.splits[pair.id]}"' + "}\n" for pair in golden.pairs
+    )
+    write_text(folder / "pairs.jsonl", "".join(lines))
+    dev = golden.labels[golden.labels["pair_id"].map(golden.splits) == "dev"]
+    dev.reset_index(drop=True).to_parquet(folder / "labels.parquet")
+
+
+def _filled(workspace: Workspace, judge: JudgeSpec) -> JudgeSpec:
+    if judge.kind == "recorded":
+        raise BadInput(
+            "A recorded judge is not run.", "Import its file with: workbench golden import --map FILE."
+        )
+    if isinstance(judge, CheckpointSpec):
+        checkpoint = workspace.store.checkpoint(judge.checkpoint)
+        return judge.model_copy(update={"checkpoint": checkpoint.id, "folder": checkpoint.folder})
+    return judge
+
+
+def preliminary_identity(judge: JudgeSpec) -> JudgeIdentity:
+    """Return what a run is called until its worker says exactly what the judge is."""
+    if isinstance(judge, LlmSpec):
+        return JudgeIdentity(kind="llm", name=judge.model, params=judge.params)
+    if isinstance(judge, BaselineSpec):
+        return JudgeIdentity(kind="baseline", name="baseline")
+    name = judge.checkpoint if isinstance(judge, CheckpointSpec) else judge.name
+    return JudgeIdentity(kind=judge.kind, name=name)
+
+
+def judge_from_text(
+    text: str,
+    *,
+    base_url: str | None = None,
+    api_key_env: str | None = None,
+    concurrency: int = 16,
+    repeat: int = 0,
+) -> JudgeSpec:
+    """Return the judge that a person names: ``baseline``, ``baseline-lexical``, ``checkpoint:NAME`` or a model id.
+
+    Raises:
+        BadInput: for a text that names none.
+    """
+    kind, _, name = text.strip().partition(":")
+    if kind == "checkpoint" and name:
+        return CheckpointSpec(checkpoint=name)
+    if text in ("baseline", "baseline-lexical"):
+        return BaselineSpec(use_embeddings=False if text == "baseline-lexical" else None)
+    if not text.strip() or (base_url is None and "/" not in text):
+        raise BadInput(
+            f"'{text}' is no judge.",
+            "Write baseline, checkpoint:NAME, provider/model (openai/gpt-5-mini), or a model with --base-url.",
+        )
+    return LlmSpec(
+        model=text.strip(), base_url=base_url, api_key_env=api_key_env, concurrency=concurrency, repeat=repeat
+    )
+
+
+def import_recorded(
+    workspace: Workspace, scores: pd.DataFrame, *, policy: str, golden: str, author: str, source: str,
+    versions: Mapping[str, int],
+) -> list[tuple[Run, RecordedReport]]:  # fmt: skip
+    """Keep judgements made elsewhere as finished runs, one a (judge, version); the same scores again change nothing.
+
+    Args:
+        scores: columns judge, version, pair_id, dimension, score.
+        source: where they come from, for the record.
+        versions: policy version number of each recorded version; the newest where one is not named.
+    """
+    snapshot = workspace.store.snapshot(golden)
+    made = []
+    for (judge, version), rows in scores.groupby(["judge", "version"], sort=True):
+        number = versions.get(str(version))
+        document = workspace.store.policy(policy, number)
+        name = str(judge) if number is not None or not version else f"{judge} ({version})"
+        verdicts, report = recorded_verdicts(_records(rows[["pair_id", "dimension", "score"]]), document)
+        key = content_hash("recorded", [golden, snapshot.content_hash, document.content_hash, name, source])
+        moment = datetime.now(UTC)
+        run = Run(
+            id="run-" + key.removeprefix("recorded-")[:16],
+            judge=JudgeIdentity(
+                kind="recorded", name=name, params={"source": source, "version": str(version)}
+            ),
+            policy=policy,
+            policy_version=document.version,
+            policy_hash=document.content_hash,
+            golden=golden,
+            golden_version=snapshot.version,
+            golden_hash=snapshot.content_hash,
+            status="finished",
+            author=author,
+            created_at=moment,
+            finished_at=moment,
+            totals=RunTotals(
+                pairs=len(verdicts),
+                judgements=sum(len(verdict.judgements) for verdict in verdicts),
+                failed=sum(judgement.failed for verdict in verdicts for judgement in verdict.judgements),
+            ),
+        )
+        workspace.store.add_verdicts(run.id, verdicts)
+        workspace.store.save_run(run)
+        made.append((run, report))
+    return made
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    return [dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False)]
+
+
+def find_run(workspace: Workspace, text: str) -> Run:
+    """Return a run by id (or the start of one), or the newest finished one of ``policy@version[/judge]``.
+
+    Raises:
+        NotFound: if nothing answers.
+    """
+    if "@" not in text:
+        return workspace.store.run(text)
+    policy, _, rest = text.partition("@")
+    version, _, judge = rest.partition("/")
+    number = version.removeprefix("v")
+    for run in workspace.store.runs(policy=policy):
+        if run.status == "finished" and str(run.policy_version) == number and judge in ("", run.judge.name):
+            return run
+    raise NotFound(
+        f"There is no finished run for '{text}'.",
+        "Write policy@version or policy@version/judge; `workbench judge list` shows what there is.",
+    )
+
+
+def truth(
+    workspace: Workspace, golden: str, *, version: int | None = None, split: SplitChoice = "dev",
+    labels: LabelChoice = "live",
+) -> Truth:  # fmt: skip
+    """Return the settled human grades of a snapshot's pairs, from today's labels or from the snapshot's own."""
+    store = workspace.store
+    mark = store.labels_mark(golden) if labels == "live" else 0
+    newest_policy = store.policy(store.golden(golden).policy)
+    number = version if version is not None else max(store.golden(golden).snapshots, default=0)
+    return _truth(store, golden, number, split, labels, mark, newest_policy.content_hash)
+
+
+@lru_cache(maxsize=16)
+def _truth(
+    store: Store,
+    golden: str,
+    version: int,
+    split: SplitChoice,
+    labels: LabelChoice,
+    mark: int,
+    policy_hash: str,
+) -> Truth:
+    snapshot = store.snapshot(golden, version or None)
+    pairs = [pair for pair in snapshot.pairs if split in ("all", snapshot.splits[pair.id])]
+    table = store.labels(golden) if labels == "live" else snapshot.labels
+    ids = tuple(pair.id for pair in pairs)
+    policy = store.policy(snapshot.policy)
+    human = {key: _on_scale(settle(table, key, ids), policy.scale(key)) for key in policy.keys}
+    derived = not bool((table["dimension"] == OVERALL).any())
+    human[OVERALL] = (
+        overall_grades(policy, human)
+        if derived
+        else _on_scale(settle(table, OVERALL, ids), policy.scale(OVERALL))
+    )
+    return Truth(golden, snapshot.version, split, ids, tuple(pair.query_id for pair in pairs), human, derived)
+
+
+def _on_scale(grades: Grades, scale: Sequence[int]) -> Grades:
+    """Grades of levels that this policy version does not have count as not graded."""
+    return np.where((grades >= 0) & ~np.isin(grades, scale), NOT_GRADED, grades)
+
+
+def grades(workspace: Workspace, run: Run, pair_ids: Sequence[str]) -> dict[str, Grades]:
+    """Return a run's grades in the order of ``pair_ids``, overall grade included; NOT_GRADED where it has none."""
+    finished = run.finished_at.isoformat() if run.finished_at else ""
+    columns = _grade_columns(workspace.store, run.id, finished)
+    policy = workspace.store.policy(run.policy, run.policy_version)
+    found: dict[str, Grades] = {}
+    for key in policy.keys:
+        if key in columns:
+            aligned = columns[key].reindex(list(pair_ids)).fillna(NOT_GRADED).to_numpy(dtype=np.int_)
+        else:
+            aligned = np.full(len(pair_ids), NOT_GRADED)
+        found[key] = _on_scale(aligned, policy.scale(key))
+    found[OVERALL] = overall_grades(policy, found)
+    return found
+
+
+@lru_cache(maxsize=64)
+def _grade_columns(store: Store, run_id: str, finished: str) -> dict[str, pd.Series]:
+    frame = store.grades(run_id)
+    return {str(key): part.set_index("pair_id")["grade"] for key, part in frame.groupby("dimension")}
+
+
+def matrix(
+    workspace: Workspace, runs: Sequence[Run], *, split: SplitChoice = "dev", labels: LabelChoice = "live"
+) -> list[MatrixRow]:
+    """Return the agreement of each run on every dimension and overall, in the order of ``runs``."""
+    return [MatrixRow(run, run_agreement(workspace, run, split=split, labels=labels)) for run in runs]
+
+
+def run_agreement(
+    workspace: Workspace, run: Run, *, split: SplitChoice = "dev", labels: LabelChoice = "live"
+) -> dict[str, Agreement]:
+    """Return one run's agreement on every dimension of its policy and overall."""
+    human = truth(workspace, run.golden, version=run.golden_version, split=split, labels=labels)
+    mark = workspace.store.labels_mark(run.golden) if labels == "live" else 0
+    newest_hash = workspace.store.policy(run.policy).content_hash
+    return _agreements(workspace, run.model_dump_json(), split, labels, mark, newest_hash, human)
+
+
+@lru_cache(maxsize=256)
+def _agreements(
+    workspace: Workspace, run_json: str, split: str, labels: str, mark: int, policy_hash: str, human: Truth
+) -> dict[str, Agreement]:
+    run = Run.model_validate_json(run_json)
+    policy = workspace.store.policy(run.policy, run.policy_version)
+    mine = grades(workspace, run, human.pair_ids)
+    return {
+        key: agreement(mine[key], _human(human, key, policy), human.query_ids, policy.scale(key))
+        for key in (*policy.keys, OVERALL)
+    }
+
+
+def _human(truth: Truth, key: str, policy: Policy) -> Grades:
+    if key not in truth.human:  # a dimension that the newest policy no longer has
+        return np.full(len(truth.pair_ids), NOT_GRADED)
+    return _on_scale(truth.human[key], policy.scale(key))
+
+
+def compare_runs(
+    workspace: Workspace, a: Run, b: Run, *, split: SplitChoice = "dev", labels: LabelChoice = "live"
+) -> RunComparison:
+    """Return run ``b`` beside run ``a`` on the dimensions that both policies have on the same scale.
+
+    Raises:
+        Refused: if the runs are on different golden sets, or one of them has not finished.
+    """
+    if a.golden != b.golden:
+        raise Refused(
+            f"{a.label} ran on golden set '{a.golden}', {b.label} on '{b.golden}'.",
+            "Compare runs on one golden set.",
+        )
+    for run in (a, b):
+        if run.status in ("queued", "running"):
+            raise Refused(f"{run.label} has not finished yet.", "Wait for it on the Runs page.")
+    policy_a = workspace.store.policy(a.policy, a.policy_version)
+    policy_b = workspace.store.policy(b.policy, b.policy_version)
+    human = truth(
+        workspace, a.golden, version=max(a.golden_version, b.golden_version), split=split, labels=labels
+    )
+    grades_a, grades_b = (grades(workspace, run, human.pair_ids) for run in (a, b))
+    shared = [
+        key
+        for key in (*policy_b.keys, OVERALL)
+        if key == OVERALL or (key in policy_a.keys and policy_a.scale(key) == policy_b.scale(key))
+    ]
+    if policy_a.scale(OVERALL) != policy_b.scale(OVERALL):
+        shared.remove(OVERALL)
+    levels = {key: policy_b.scale(key) for key in shared}
+    comparisons = compare_many(
+        grades_a, grades_b, {key: _human(human, key, policy_b) for key in shared}, human.query_ids, levels
+    )
+    changes = diff(policy_a, policy_b)
+    return RunComparison(
+        a=a,
+        b=b,
+        policy_a=policy_a,
+        policy_b=policy_b,
+        truth=human,
+        grades_a=grades_a,
+        grades_b=grades_b,
+        comparisons=comparisons,
+        agreements_a=run_agreement(workspace, a, split=split, labels=labels),
+        agreements_b=run_agreement(workspace, b, split=split, labels=labels),
+        changes=changes,
+        judged=sections_to_judge(changes, policy_b.keys),
+        noise_a=judge_noise(workspace, a, human, policy_a),
+    )
+
+
+def judge_noise(workspace: Workspace, run: Run, human: Truth, policy: Policy) -> dict[str, float | None]:
+    """Return, for each dimension, how far κ moved between repeats of this judge under this policy version.
+
+    A repeat is a finished run of the same judge, differing at most in its repeat index. None without one.
+    """
+    repeats = [
+        other
+        for other in workspace.store.runs(policy=run.policy, golden=run.golden)
+        if other.status == "finished"
+        and other.policy_hash == run.policy_hash
+        and other.golden_hash == run.golden_hash
+        and _without_repeat(other.judge) == _without_repeat(run.judge)
+    ]
+    if len(repeats) < 2:
+        return dict.fromkeys((*policy.keys, OVERALL))
+    tables = [grades(workspace, repeat, human.pair_ids) for repeat in repeats]
+    return {
+        key: noise(np.stack([table[key] for table in tables]), _human(human, key, policy), policy.scale(key))
+        for key in (*policy.keys, OVERALL)
+    }
+
+
+def _without_repeat(judge: JudgeIdentity) -> tuple[str, str, dict[str, Any]]:
+    return judge.kind, judge.name, {key: value for key, value in judge.params.items() if key != "repeat"}
+
+
+def human_agreement(
+    workspace: Workspace, golden: str, *, version: int | None = None, split: SplitChoice = "dev"
+) -> dict[str, LabelerAgreement | None]:
+    """Return, for each dimension and overall, how far labelers agree with each other; None below two labelers.
+
+    Adjudicated labels are left out: they were made with the others in sight.
+    """
+    human = truth(workspace, golden, version=version, split=split)
+    return _human_agreement(workspace.store, golden, workspace.store.labels_mark(golden), human)
+
+
+@lru_cache(maxsize=16)
+def _human_agreement(
+    store: Store, golden: str, mark: int, human: Truth
+) -> dict[str, LabelerAgreement | None]:
+    policy = store.policy(store.golden(golden).policy)
+    table = store.labels(golden)
+    table = newest(table[table["source"] != "adjudicated"])
+    position = {pair_id: i for i, pair_id in enumerate(human.pair_ids)}
+    found: dict[str, LabelerAgreement | None] = {}
+    for key in (*policy.keys, OVERALL):
+        mine = table[(table["dimension"] == key) & table["pair_id"].isin(position)]
+        names = sorted(mine["labeler"].unique())
+        ratings = np.full((len(names), len(human.pair_ids)), NOT_GRADED)
+        rows = mine["labeler"].map({name: i for i, name in enumerate(names)}).to_numpy(dtype=np.int_)
+        columns = mine["pair_id"].map(position).to_numpy(dtype=np.int_)
+        ratings[rows, columns] = mine["grade"].to_numpy(dtype=np.int_)
+        ratings = _on_scale(ratings, policy.scale(key))
+        enough = len(names) >= 2
+        found[key] = labeler_agreement(ratings, human.query_ids, policy.scale(key), names) if enough else None
+    return found
+
+
+def pair_story(workspace: Workspace, golden: str, pair_id: str, run_ids: Sequence[str]) -> PairStory:
+    """Return a pair with its labels and what the given runs said of it.
+
+    Raises:
+        NotFound: if there is no such pair.
+    """
+    pairs = workspace.store.pairs([pair_id], golden)
+    if pair_id not in pairs:
+        raise NotFound(f"There is no pair {pair_id}.", "The link may be from another workspace.")
+    judgements = {
+        run_id: workspace.store.judgements(run_id, [pair_id]).get(pair_id, {}) for run_id in run_ids
+    }
+    return PairStory(pairs[pair_id], newest(workspace.store.labels(golden, pair_id=pair_id)), judgements)
+
+
+def record_look(workspace: Workspace, runs: Sequence[Run], who: str, place: str) -> int:
+    """Write a look at the holdout into the ledger and return how many looks there have been, this one included."""
+    golden = runs[0].golden
+    workspace.store.record_look(golden, [run.id for run in runs], who, place)
+    return len(workspace.store.looks(golden))

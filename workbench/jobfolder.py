@@ -1,0 +1,190 @@
+"""A job's folder: the one channel between a job and the rest.
+
+``spec.json`` and inputs go in; ``progress.json``, ``metrics.jsonl``, ``judgements.jsonl``, ``log.txt`` and
+``artifacts/`` come out, and ``result.json`` is written last. Readers may look at any moment: files are either
+replaced whole or appended by line, and a last line that is cut short is not there yet.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any, Literal
+
+from workbench.documents import write_text
+from workbench.errors import BadInput
+from workbench.identity import Value
+from workbench.run import JobSpec, Verdict
+
+_PROGRESS_EVERY_S = 0.4
+
+
+class Progress(Value):
+    """How far a job is; ``updated_at`` is its heartbeat."""
+
+    done: int = 0
+    total: int = 0
+    note: str = ""
+    started_at: datetime
+    updated_at: datetime
+
+
+class Result(Value):
+    """How a job ended, and what it leaves besides its files."""
+
+    status: Literal["finished", "failed", "cancelled"]
+    error: str = ""
+    hint: str = ""
+    finished_at: datetime
+    data: dict[str, Any] = {}
+
+
+class JobFolder:
+    """Reads and writes one job's folder."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @property
+    def artifacts(self) -> Path:
+        """Where the job leaves its files."""
+        return self.path / "artifacts"
+
+    def create(self, spec: JobSpec) -> None:
+        """Make the folder with its spec; a folder that is there already keeps what it has."""
+        self.artifacts.mkdir(parents=True, exist_ok=True)
+        write_text(self.path / "spec.json", spec.model_dump_json(indent=1))
+
+    def spec(self) -> JobSpec:
+        """Return the job's spec.
+
+        Raises:
+            BadInput: if the folder holds none.
+        """
+        try:
+            return JobSpec.model_validate_json((self.path / "spec.json").read_text())
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{self.path} is not a job folder ({error}).", "It holds a spec.json.") from error
+
+    def progress(self) -> Progress | None:
+        """Return the newest progress, or None before the first."""
+        with suppress(OSError, ValueError):
+            return Progress.model_validate_json((self.path / "progress.json").read_text())
+        return None
+
+    def result(self) -> Result | None:
+        """Return how the job ended, or None while it has not."""
+        try:
+            text = (self.path / "result.json").read_text()
+        except OSError:
+            return None
+        return Result.model_validate_json(text)
+
+    def finish(self, result: Result) -> None:
+        """Write ``result.json``; nothing is written to the folder after it."""
+        write_text(self.path / "result.json", result.model_dump_json(indent=1))
+
+    def metrics(self) -> list[dict[str, Any]]:
+        """Return the rows of ``metrics.jsonl`` that are complete."""
+        return list(_complete_lines(self.path / "metrics.jsonl"))
+
+    def verdicts(self) -> Iterator[Verdict]:
+        """Yield the verdicts of ``judgements.jsonl`` that are complete."""
+        for line in _complete_lines(self.path / "judgements.jsonl"):
+            yield Verdict.model_validate(line)
+
+    def log_tail(self, lines: int = 200) -> str:
+        """Return the last lines of the log."""
+        try:
+            with (self.path / "log.txt").open("rb") as file:
+                file.seek(0, os.SEEK_END)
+                file.seek(max(file.tell() - 200 * lines, 0))
+                return "\n".join(file.read().decode("utf-8", "replace").splitlines()[-lines:])
+        except OSError:
+            return ""
+
+    def ask_to_stop(self) -> None:
+        """Ask the job to end at its next safe point."""
+        (self.path / "stop").touch()
+
+    def ready_to_append(self, name: str) -> None:
+        """Cut off a last line that a killed worker left unfinished, so that appending is safe."""
+        path = self.path / name
+        if not path.exists():
+            return
+        with path.open("rb+") as file:
+            end = file.seek(0, os.SEEK_END)
+            position = end
+            while position > 0:
+                step = min(65536, position)
+                file.seek(position - step)
+                block = file.read(step)
+                newline = block.rfind(b"\n")
+                if newline >= 0:
+                    file.truncate(position - step + newline + 1)
+                    return
+                position -= step
+            file.truncate(0)
+
+
+class FolderReporter:
+    """The worker's :class:`workbench.run.Reporter`: writes progress and metrics into the job's folder."""
+
+    def __init__(self, folder: JobFolder) -> None:
+        self._folder = folder
+        self._started = datetime.now(UTC)
+        self._written = 0.0
+        self._checked = 0.0
+        self._stop = False
+        folder.ready_to_append("metrics.jsonl")
+        self._metrics = (folder.path / "metrics.jsonl").open("a", encoding="utf-8")
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """Write progress at most a few times a second, and always when done."""
+        if done < total and time.monotonic() - self._written < _PROGRESS_EVERY_S:
+            return
+        self._written = time.monotonic()
+        state = Progress(
+            done=done, total=total, note=note, started_at=self._started, updated_at=datetime.now(UTC)
+        )
+        write_text(self._folder.path / "progress.json", state.model_dump_json())
+
+    def metric(self, values: Mapping[str, float | int | str | None]) -> None:
+        """Append one row, at once on disk."""
+        self._metrics.write(json.dumps(dict(values)) + "\n")
+        self._metrics.flush()
+
+    def log(self, line: str) -> None:
+        """Print to the log with the time; the executor sends the worker's output to ``log.txt``."""
+        print(f"{datetime.now(UTC):%H:%M:%S} {line}", flush=True)
+
+    def stopping(self) -> bool:
+        """Whether a stop was asked for; looks at the disk a few times a second only."""
+        if not self._stop and time.monotonic() - self._checked > _PROGRESS_EVERY_S:
+            self._checked = time.monotonic()
+            self._stop = (self._folder.path / "stop").exists()
+        return self._stop
+
+    def stop(self) -> None:
+        """Note that a signal asked to stop."""
+        self._stop = True
+
+    def close(self) -> None:
+        """Close the metrics file."""
+        self._metrics.close()
+
+
+def _complete_lines(path: Path) -> Iterator[Any]:
+    try:
+        file = path.open("rb")
+    except OSError:
+        return
+    with file:
+        for line in file:
+            if line.endswith(b"\n"):
+                yield json.loads(line)

@@ -1,0 +1,230 @@
+"""Verbs of jobs: submit, watch, stop, collect.
+
+A job works in its folder and nowhere else; :func:`collect` brings what it left into the store. It upserts on unique
+keys, so it may run at any moment, twice, or in two processes at once.
+"""
+
+from __future__ import annotations
+
+import secrets
+import time
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from workbench.jobfolder import JobFolder
+from workbench.run import JobKind, JobSpec, JobState, JudgeIdentity, Run, RunTotals, Verdict
+from workbench.store import StoredCheckpoint, StoredJob
+from workbench.workspace import Workspace
+
+_VERDICTS_A_WRITE = 2_000
+
+
+def new_id(kind: str) -> str:
+    """Return a fresh id that sorts by time, such as ``run-20261124-101502-3f9a1c``."""
+    return f"{kind}-{datetime.now(UTC):%Y%m%d-%H%M%S}-{secrets.token_hex(3)}"
+
+
+def folder_of(workspace: Workspace, job_id: str) -> JobFolder:
+    """Return a job's folder, wherever its record says it lies."""
+    return JobFolder(Path(workspace.store.job(job_id).folder))
+
+
+def prepare(
+    workspace: Workspace, kind: JobKind, *, job_id: str, title: str, author: str, payload: dict[str, Any]
+) -> tuple[JobSpec, JobFolder]:
+    """Make a job's folder; inputs are written into it before :func:`submit`."""
+    spec = JobSpec(
+        id=job_id, kind=kind, title=title, author=author, created_at=datetime.now(UTC), payload=payload
+    )
+    folder = JobFolder(workspace.jobs_folder / job_id)
+    folder.create(spec)
+    return spec, folder
+
+
+def submit(workspace: Workspace, spec: JobSpec, folder: JobFolder) -> None:
+    """Hand a prepared job to the executor; a job id that was submitted before is not started again."""
+    if not workspace.store.save_job(spec, str(folder.path), ""):
+        return
+    workspace.store.set_job_handle(spec.id, workspace.executor.submit(folder.path))
+    workspace.store.record_event(spec.author, f"started {spec.kind.replace('_', ' ')}", spec.id, spec.title)
+
+
+def state(workspace: Workspace, job: StoredJob) -> JobState:
+    """Return what is known of a job now: from its record if it was collected, else from folder and process."""
+    if job.final is not None:
+        return job.final
+    folder = JobFolder(Path(job.folder))
+    # Ask for the process before the result: a job that ends between the two questions is then not taken for lost.
+    running = workspace.executor.running(job.handle)
+    progress = folder.progress()
+    result = folder.result()
+    known = {
+        "done": progress.done if progress else 0,
+        "total": progress.total if progress else 0,
+        "note": progress.note if progress else "",
+        "started_at": progress.started_at if progress else None,
+        "updated_at": progress.updated_at if progress else None,
+    }
+    if result is not None:
+        error = f"{result.error} {result.hint}".strip()
+        return JobState.model_validate(known | {"status": result.status, "error": error})
+    if running:
+        return JobState.model_validate(known | {"status": "running" if progress else "queued"})
+    if not job.handle and (datetime.now(UTC) - job.spec.created_at).total_seconds() < 30:
+        return JobState.model_validate(known | {"status": "queued"})  # submit is between its two writes
+    tail = folder.log_tail(3).strip().splitlines()
+    error = "The worker ended without a result" + (f"; its last words: {tail[-1]}" if tail else ".")
+    return JobState.model_validate(known | {"status": "lost", "error": error})
+
+
+def stop(workspace: Workspace, job_id: str, author: str, *, kill: bool = False) -> None:
+    """Ask a job to end at its next safe point, or end it at once; what it did so far is kept."""
+    job = workspace.store.job(job_id)
+    JobFolder(Path(job.folder)).ask_to_stop()
+    workspace.executor.stop(job.handle, kill=kill)
+    workspace.store.record_event(author, "stopped job", job_id, job.spec.title)
+
+
+def resume(workspace: Workspace, job_id: str, author: str) -> None:
+    """Start an ended job again in the same folder; verdicts it has already are not asked for again."""
+    job = workspace.store.job(job_id)
+    if state(workspace, job).status in ("running", "queued"):
+        return
+    folder = JobFolder(Path(job.folder))
+    for name in ("result.json", "stop", "progress.json"):
+        (folder.path / name).unlink(missing_ok=True)
+    workspace.store.reopen_job(job_id)
+    workspace.store.set_job_handle(job_id, workspace.executor.submit(folder.path))
+    workspace.store.record_event(author, "resumed job", job_id, job.spec.title)
+
+
+def collect(workspace: Workspace) -> int:
+    """Bring what ended jobs left into the store; return how many were collected."""
+    collected = 0
+    for job in workspace.store.jobs(open_only=True):
+        now = state(workspace, job)
+        if now.status in ("running", "queued"):
+            _follow(workspace, job, now)
+            continue
+        folder = JobFolder(Path(job.folder))
+        if "run_id" in job.spec.payload:
+            _collect_run(workspace, job, folder, now)
+        if job.spec.kind == "training":
+            _collect_checkpoint(workspace, job, folder)
+        workspace.store.finish_job(job.spec.id, now)
+        collected += 1
+    return collected
+
+
+def _follow(workspace: Workspace, job: StoredJob, now: JobState) -> None:
+    run_id = job.spec.payload.get("run_id", "")
+    if job.spec.kind == "judge_run" and (run := workspace.store.run(run_id)).status != now.status:
+        workspace.store.save_run(run.model_copy(update={"status": now.status}))
+
+
+def _collect_run(workspace: Workspace, job: StoredJob, folder: JobFolder, now: JobState) -> None:
+    run = workspace.store.run(job.spec.payload["run_id"])
+    totals = _Totals()
+    for part in _batches(folder.verdicts()):
+        workspace.store.add_verdicts(run.id, part)
+        totals.add(part)
+    result = folder.result()
+    data = result.data if result else {}
+    update: dict[str, Any] = {
+        "status": "failed" if now.status == "lost" else now.status,
+        "error": now.error,
+        "finished_at": result.finished_at if result else datetime.now(UTC),
+        "totals": totals.value(float(data.get("seconds", 0.0))),
+        "code_revision": data.get("code_revision", run.code_revision),
+    }
+    if "judge" in data:
+        update["judge"] = JudgeIdentity.model_validate(data["judge"])
+    workspace.store.save_run(run.model_copy(update=update))
+
+
+def _collect_checkpoint(workspace: Workspace, job: StoredJob, folder: JobFolder) -> None:
+    result = folder.result()
+    if result is None or "checkpoint" not in result.data:
+        return
+    record = result.data["checkpoint"]
+    workspace.store.save_checkpoint(
+        StoredCheckpoint(
+            id=record["name"],
+            name=record["recipe"],
+            created_at=result.finished_at,
+            folder=record["folder"],
+            job_id=job.spec.id,
+            record=record["record"],
+        )
+    )
+
+
+class _Totals:
+    """Sums over verdicts; the cost is unknown as soon as one call's is."""
+
+    def __init__(self) -> None:
+        self._sums = dict.fromkeys(
+            ("judgements", "failed", "calls", "cache_hits", "input_tokens", "output_tokens"), 0
+        )
+        self._pairs: set[str] = set()
+        self._cost: float | None = 0.0
+
+    def add(self, verdicts: list[Verdict]) -> None:
+        for verdict in verdicts:
+            usage = verdict.usage
+            self._pairs.add(verdict.pair_id)
+            self._sums["judgements"] += len(verdict.judgements)
+            self._sums["failed"] += sum(judgement.failed for judgement in verdict.judgements)
+            self._sums["calls"] += usage.calls
+            self._sums["cache_hits"] += usage.from_cache
+            self._sums["input_tokens"] += usage.input_tokens
+            self._sums["output_tokens"] += usage.output_tokens
+            if usage.cost_usd is None:
+                self._cost = None
+            elif self._cost is not None:
+                self._cost += usage.cost_usd
+
+    def value(self, seconds: float) -> RunTotals:
+        return RunTotals(pairs=len(self._pairs), cost_usd=self._cost, seconds=seconds, **self._sums)
+
+
+def _batches(verdicts: Iterator[Verdict]) -> Iterator[list[Verdict]]:
+    while part := list(islice(verdicts, _VERDICTS_A_WRITE)):
+        yield part
+
+
+def open_runs(workspace: Workspace) -> list[Run]:
+    """Return the runs that have not ended."""
+    return [run for run in workspace.store.runs() if run.status in ("queued", "running")]
+
+
+def wait(workspace: Workspace, job_ids: Sequence[str], *, every_s: float = 0.5) -> Iterator[str]:
+    """Yield a line whenever a job moved on, until all have ended and are collected."""
+    said: dict[str, str] = {}
+    left = list(job_ids)
+    while left:
+        collect(workspace)
+        for job_id in list(left):
+            job = workspace.store.job(job_id)
+            now = state(workspace, job)
+            line = f"{job.spec.title}: {describe_state(now)}"
+            if said.get(job_id) != line:
+                said[job_id] = line
+                yield line
+            if job.final is not None:
+                left.remove(job_id)
+        if left:
+            time.sleep(every_s)
+
+
+def describe_state(now: JobState) -> str:
+    """Return a job's state in a few words."""
+    parts: list[str] = [now.status]
+    if now.total and now.status == "running":
+        parts.append(f"{now.done}/{now.total}")
+    if now.note and now.status == "running":
+        parts.append(now.note)
+    return " ".join(parts) + (f" – {now.error}" if now.error else "")

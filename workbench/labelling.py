@@ -1,0 +1,237 @@
+"""Verbs of golden sets: import, label, look at coverage, publish a snapshot."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import numpy as np
+import pandas as pd
+
+from workbench.column_mapping import ImportSpec
+from workbench.documents import write_golden
+from workbench.errors import BadInput, NotFound, Refused
+from workbench.formats import ImportPreview, ImportReport, preview, read_import
+from workbench.golden import (
+    NOT_APPLICABLE,
+    NOT_GRADED,
+    UNRATEABLE,
+    GoldenSet,
+    Label,
+    Pair,
+    coverage,
+    newest,
+    settle,
+)
+from workbench.policy import OVERALL, Policy
+from workbench.table_files import Files
+from workbench.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class ImportOutcome:
+    """What an import added to the store, and what the files said."""
+
+    golden: str
+    pairs_added: int
+    labels_added: int
+    report: ImportReport
+
+
+@dataclass(frozen=True)
+class Task:
+    """A pair to label, the policy to label it by, and how far the labeler is. Nothing of any judge or colleague."""
+
+    pair: Pair
+    policy: Policy
+    done: int
+    total: int
+
+
+@dataclass(frozen=True)
+class Coverage:
+    """Settled labels by dimension and level, for one split or all."""
+
+    counts: pd.DataFrame  # index: dimension key, columns: levels, then N/A and not graded by their codes
+    pairs: int
+    queries: int
+    labelers: tuple[str, ...]
+
+
+def preview_import(workspace: Workspace, spec: ImportSpec, files: Files) -> ImportPreview:
+    """Return what importing would give, every problem named; nothing is kept."""
+    return preview(spec, files, workspace.store.policy(spec.policy))
+
+
+def import_golden(
+    workspace: Workspace, spec: ImportSpec, files: Files, *, author: str, skip_bad_rows: bool = False
+) -> ImportOutcome:
+    """Read files and add their pairs and labels to a golden set, made if it is new. All of it or nothing.
+
+    Raises:
+        BadInput: for a problem in the files, with file and row; nothing is kept.
+        Refused: if the golden set belongs to another policy.
+    """
+    policy = workspace.store.policy(spec.policy)
+    imported = read_import(spec, files, policy, datetime.now(UTC), skip_bad_rows=skip_bad_rows)
+    if not imported.pairs:
+        raise BadInput("The files hold no pair.", "Check the column mapping.")
+    workspace.store.create_golden(spec.golden, spec.policy)
+    pairs = workspace.store.add_pairs(spec.golden, imported.pairs)
+    labels = workspace.store.add_labels(spec.golden, imported.labels)
+    workspace.store.record_event(author, "imported", spec.golden, f"{pairs} pairs, {labels} labels")
+    return ImportOutcome(spec.golden, pairs, labels, imported.report)
+
+
+def publish_golden(workspace: Workspace, name: str, *, message: str, author: str) -> GoldenSet:
+    """Freeze a golden set as its next numbered snapshot, in the store and as files.
+
+    Raises:
+        BadInput: without a message, or without pairs.
+        Refused: if nothing changed since the last snapshot.
+    """
+    info = workspace.store.golden(name)
+    if not message.strip():
+        raise BadInput("A snapshot needs a message.", "Say in one sentence what it adds.")
+    if not info.pairs:
+        raise BadInput(f"Golden set '{name}' has no pairs.", "Import some first.")
+    members = workspace.store.members(name)
+    pairs = workspace.store.pairs(members["pair_id"].tolist(), name)
+    golden = GoldenSet(
+        name=name,
+        version=max(info.snapshots, default=0) + 1,
+        policy=info.policy,
+        pairs=tuple(pairs[pair_id] for pair_id in members["pair_id"]),
+        splits=dict(zip(members["pair_id"], members["split"], strict=True)),
+        labels=workspace.store.labels(name),
+        sample=info.sample,
+        description=info.description,
+    )
+    if info.snapshots and workspace.store.snapshot_hash(name, info.snapshots[-1]) == golden.content_hash:
+        raise Refused(
+            f"Nothing changed since {name} v{info.snapshots[-1]}.", "Label or import something first."
+        )
+    write_golden(workspace.root / "golden_sets", golden, message=message.strip(), author=author)
+    workspace.store.add_snapshot(golden, author=author, message=message.strip())
+    return golden
+
+
+def next_task(workspace: Workspace, golden: str, labeler: str, *, skipped: Sequence[str] = ()) -> Task | None:
+    """Return the next pair that this labeler has not finished, fewest labelers first; None when all are done.
+
+    A pair is finished when every dimension and the overall grade have an answer from this labeler. What comes back
+    holds no judgement and nobody else's label.
+    """
+    info = workspace.store.golden(golden)
+    policy = workspace.store.policy(info.policy)
+    members = workspace.store.members(golden)
+    answers = workspace.store.label_counts(golden, (*policy.keys, OVERALL))
+    mine = answers[answers["labeler"] == labeler].set_index("pair_id")["dimensions"]
+    done = set(mine[mine >= len(policy.keys) + 1].index)
+    others = answers[answers["labeler"] != labeler].groupby("pair_id").size()
+    left = members[~members["pair_id"].isin(done | set(skipped))]
+    if left.empty:
+        return None
+    seen = left["pair_id"].map(others).fillna(0)
+    chosen = str(left["pair_id"].iloc[int(seen.to_numpy().argmin())])
+    return Task(workspace.store.pairs([chosen], golden)[chosen], policy, done=len(done), total=len(members))
+
+
+def submit_labels(
+    workspace: Workspace,
+    golden: str,
+    pair_id: str,
+    answers: Mapping[str, int],
+    *,
+    labeler: str,
+    note: str = "",
+) -> int:
+    """Append one labeler's answers about a pair and return how many labels were added; a repeat adds none.
+
+    Args:
+        answers: dimension or "overall" -> level, NOT_APPLICABLE or UNRATEABLE.
+
+    Raises:
+        BadInput: for an answer that the policy does not know.
+        NotFound: for a pair that is not in the set.
+    """
+    policy = workspace.store.policy(workspace.store.golden(golden).policy)
+    at = datetime.now(UTC)
+    labels = []
+    for key, grade in answers.items():
+        check_answer(policy, key, grade)
+        labels.append(
+            Label(pair_id=pair_id, dimension=key, grade=grade, labeler=labeler, at=at, note=note.strip())
+        )
+    if not labels:
+        raise BadInput("No grade was chosen.", "Grade at least one dimension, or mark it unrateable.")
+    return workspace.store.add_labels(golden, labels)
+
+
+def check_answer(policy: Policy, key: str, grade: int) -> None:
+    """Check one answer against the policy.
+
+    Raises:
+        NotFound: for a dimension that it does not have.
+        BadInput: for a level that the dimension does not have, or N/A where it is not allowed.
+    """
+    if key != OVERALL and key not in policy.keys:
+        raise NotFound.among("dimension", key, [*policy.keys, OVERALL])
+    scale = policy.scale(key)
+    if grade == NOT_APPLICABLE and (key == OVERALL or not policy.dimension(key).allow_na):
+        raise BadInput(f"'{key}' cannot be N/A in {policy.label}.", "Choose a level.")
+    if grade not in (*scale, NOT_APPLICABLE, UNRATEABLE):
+        raise BadInput(f"{grade} is no level of '{key}'.", f"It has {scale[0]} to {scale[-1]}.")
+
+
+def golden_coverage(workspace: Workspace, golden: str, *, split: str = "all") -> Coverage:
+    """Return how many pairs settle on each level of each dimension, by today's labels."""
+    policy = workspace.store.policy(workspace.store.golden(golden).policy)
+    members = workspace.store.members(golden)
+    if split != "all":
+        members = members[members["split"] == split]
+    labels = workspace.store.labels(golden)
+    ids = members["pair_id"].tolist()
+    keys = [*policy.keys, *([OVERALL] if (labels["dimension"] == OVERALL).any() else [])]
+    rows = {key: coverage(settle(labels, key, ids), policy.scale(key)) for key in keys}
+    counts = pd.DataFrame.from_dict(rows, orient="index").fillna(0).astype(np.int_)
+    levels = sorted({level for key in keys for level in policy.scale(key)})
+    counts = counts[[*levels, NOT_APPLICABLE, NOT_GRADED]]
+    return Coverage(
+        counts, len(ids), members["query_id"].nunique(), tuple(sorted(labels["labeler"].unique()))
+    )
+
+
+def browse(
+    workspace: Workspace, golden: str, *, text: str = "", split: str = "all", page: int = 0, size: int = 25
+) -> tuple[pd.DataFrame, int]:
+    """Return one page of a golden set's pairs with settled grades, and how many match.
+
+    Columns: pair_id, split, labelers, one column of text a side, one settled grade a dimension.
+    """
+    store = workspace.store
+    policy = store.policy(store.golden(golden).policy)
+    members = store.members(golden)
+    if split != "all":
+        members = members[members["split"] == split]
+    if text.strip():
+        members = members[members["pair_id"].isin(store.search_pairs(golden, text.strip()))]
+    part = members.iloc[page * size : (page + 1) * size]
+    ids = part["pair_id"].tolist()
+    pairs = store.pairs(ids, golden)
+    labels = store.labels(golden, pair_ids=ids)
+    labelers = newest(labels).groupby("pair_id")["labeler"].nunique()
+    first_query, first_document = policy.pair.query.fields[0], policy.pair.document.fields[0]
+    frame = pd.DataFrame(
+        {
+            "pair_id": ids,
+            policy.pair.query.name: [pairs[pair_id].query.get(first_query, "") for pair_id in ids],
+            policy.pair.document.name: [pairs[pair_id].document.get(first_document, "") for pair_id in ids],
+            "split": part["split"].tolist(),
+            "labelers": [int(labelers.get(pair_id, 0)) for pair_id in ids],
+        }
+    )
+    for key in (*policy.keys, OVERALL):
+        frame[key] = settle(labels, key, ids)
+    return frame, len(members)

@@ -1,0 +1,1 @@
+"""One file a page; each calls verbs and draws what comes back."""

@@ -1,0 +1,458 @@
+"""Compare: the matrix of runs, then run A against run B down to single pairs."""
+
+from __future__ import annotations
+
+import html
+
+import pandas as pd
+import streamlit as st
+
+from workbench import charts, evaluation, widgets
+from workbench.evaluation import MatrixRow, RunComparison
+from workbench.policy import OVERALL
+from workbench.run import Run
+
+SHOWN_FLIPS = 400
+PART_NAMES = {
+    "fixed": "fixed: A wrong, B right",
+    "broken": "broken: A right, B wrong",
+    "changed": "changed: both wrong",
+}
+
+
+def page() -> None:
+    """Draw the page from top to bottom."""
+    widgets.header(
+        "Compare", "How each judge and policy version agrees with the human labels, and what changed."
+    )
+    space = widgets.workspace()
+    choice = st.columns([2, 2, 3])
+    with choice[0]:
+        golden = widgets.choose_golden()
+    if golden is None:
+        return
+    with choice[1]:
+        split = st.segmented_control(
+            "Pairs",
+            ["dev", "holdout", "all"],
+            default="dev",
+            required=True,
+            key="split",
+            bind="query-params",
+            help="Judges and students may learn from dev labels. The holdout shows what is left of it; every look at it is counted.",
+        )
+    with choice[2]:
+        labels = st.segmented_control(
+            "Labels",
+            ["live", "snapshot"],
+            default="live",
+            required=True,
+            key="labels",
+            bind="query-params",
+            format_func={"live": "as of now", "snapshot": "frozen with the snapshot"}.get,
+        )
+    runs = [run for run in space.store.runs(golden=golden) if run.status == "finished"]
+    if not runs:
+        widgets.empty(
+            "No finished runs on this golden set.", "Start one on the Runs page; the baseline needs no key."
+        )
+        return
+    if split != "dev":
+        looks(golden, split, runs)
+    rows = evaluation.matrix(space, runs, split=split, labels=labels)
+    if space.store.golden(golden).sample:
+        st.caption(
+            "Sample: texts and labels of this golden set were written for the project. Not a measure of any real system."
+        )
+    matrix(rows, golden, split)
+    a, b = choose_two(runs)
+    if a is None or b is None:
+        return
+    against(evaluation.compare_runs(space, a, b, split=split, labels=labels))
+
+
+def looks(golden: str, split: str, runs: list[Run]) -> None:
+    """Count a look at the holdout once a visit, and say how many there have been."""
+    space = widgets.workspace()
+    seen = st.session_state.setdefault("_looked", set())
+    if (golden, split) not in seen:
+        seen.add((golden, split))
+        evaluation.record_look(space, runs, widgets.who(), "Compare")
+    ledger = space.store.looks(golden)
+    st.warning(
+        f"You are looking at the holdout of {golden}. Looks so far: {len(ledger)}, by {ledger['who'].nunique()} "
+        f"people. The more often it is looked at, the less its figures mean.",
+        icon=":material/visibility:",
+    )
+
+
+def matrix(rows: list[MatrixRow], golden: str, split: str) -> None:
+    """Draw runs × dimensions: quadratic κ with its interval, coloured against the human ceiling."""
+    space = widgets.workspace()
+    newest = space.store.policy(space.store.golden(golden).policy)
+    titles = widgets.titles(newest)
+    ceilings = evaluation.human_agreement(space, golden, split=split)
+    body = []
+    for row in rows:
+        run = row.run
+        name = f"<b>{html.escape(run.judge.name)}</b>{trained_on_dev(run, split)}"
+        cells = [name, f"v{run.policy_version}", str(max((a.n for a in row.agreements.values()), default=0))]
+        cells.append(str(run.totals.failed) if run.totals.failed else '<span class="wb-muted">0</span>')
+        for key in titles:
+            found = row.agreements.get(key)
+            ceiling = ceilings.get(key)
+            cells.append(
+                shaded(found.kappa_quadratic if found else None, ceiling.ceiling.value if ceiling else None)
+            )
+        body.append(cells)
+    people = ['<span class="wb-muted">labelers among themselves</span>', "", "", ""]
+    people += [widgets.estimate(ceilings[key].ceiling if ceilings.get(key) else None) for key in titles]
+    st.html(
+        widgets.table(
+            ["judge", "policy", "n", "failed", *(html.escape(title) for title in titles.values())],
+            [*body, people],
+            numeric=range(1, 4 + len(titles)),
+        )
+        + '<div class="wb-muted wb-small" style="margin-top:6px">Quadratic κ with 95 % interval (bootstrap over queries, '
+        "2,000 resamples). Shading: how near the judge comes to what labelers reach among themselves. "
+        "n: most comparable pairs on a dimension.</div>"
+    )
+    versions = {run.policy_version for run in (row.run for row in rows)}
+    if len(versions) > 1:
+        with st.expander("Trend over policy versions", icon=":material/show_chart:"):
+            key = st.selectbox(
+                "Dimension", list(titles), format_func=titles.get, index=len(titles) - 1, key="trend"
+            )
+            newest_first = sorted(rows, key=lambda row: row.run.created_at)
+            points = {
+                (row.run.judge.name, row.run.policy_version): row.agreements[key].kappa_quadratic
+                for row in newest_first
+                if key in row.agreements
+            }
+            band = ceilings.get(key)
+            st.plotly_chart(
+                charts.trend(
+                    [{"judge": j, "version": v, "estimate": e} for (j, v), e in points.items()],
+                    band.ceiling if band else None,
+                ),
+                key="trend_chart",
+                config={"displayModeBar": False},
+            )
+
+
+def trained_on_dev(run: Run, split: str) -> str:
+    """Return a mark for judges that learnt from the very labels they are measured against."""
+    if run.judge.kind == "checkpoint" and split != "holdout":
+        return (
+            ' <span class="wb-tag" title="It was trained on the dev labels, so its dev figures flatter it. '
+            'Look at the holdout.">trained on dev</span>'
+        )
+    if run.judge.kind == "baseline" and split != "holdout":
+        return (
+            ' <span class="wb-tag" title="Calibrated on dev labels; every dev pair is graded by a model that '
+            'did not see its query.">out of fold</span>'
+        )
+    return ""
+
+
+def shaded(found, ceiling: float | None) -> str:
+    """Return κ on a background that darkens as it nears the human ceiling."""
+    text = widgets.estimate(found)
+    if found is None or found.value is None or not ceiling or ceiling <= 0:
+        return text
+    share = min(max(found.value / ceiling, 0), 1)
+    return f'<span style="display:inline-block;padding:1px 6px;border-radius:4px;background:rgba(58,123,166,{0.05 + 0.33 * share:.2f})">{text}</span>'
+
+
+def choose_two(runs: list[Run]) -> tuple[Run | None, Run | None]:
+    """Draw the choice of A and B, bound to the URL; by default the two newest versions of one judge."""
+    st.html('<h2 style="font-size:1.15rem;font-weight:640;margin:14px 0 0">A against B</h2>')
+    by_id = {run.id: run for run in runs}
+    ordered = sorted(runs, key=lambda run: (run.judge.name, run.policy_version, run.created_at))
+    ids = [run.id for run in ordered]
+    first, second = default_two(ordered)
+    left, right = st.columns(2)
+    label = {run.id: f"{run.label} · {run.created_at:%d %b %H:%M}" for run in runs}
+    with left:
+        a = st.selectbox("A", ids, index=first, format_func=label.get, key="run", bind="query-params")
+    with right:
+        b = st.selectbox("B", ids, index=second, format_func=label.get, key="vs", bind="query-params")
+    if len(runs) < 2:
+        widgets.empty(
+            "There is only one run to see.", "Run the judge with another policy version, then compare."
+        )
+        return None, None
+    if a == b:
+        st.info("A and B are the same run; choose another for one of them.")
+        return None, None
+    return by_id.get(a), by_id.get(b)
+
+
+def default_two(ordered: list[Run]) -> tuple[int, int]:
+    """Return positions of the last two policy versions of the judge that has most runs."""
+    for i in range(len(ordered) - 1, 0, -1):
+        if (
+            ordered[i].judge.name == ordered[i - 1].judge.name
+            and ordered[i].policy_version != ordered[i - 1].policy_version
+        ):
+            return i - 1, i
+    return 0, min(1, len(ordered) - 1)
+
+
+def against(found: RunComparison) -> None:
+    """Draw A against B: the answer in words, the deltas, then one dimension in depth."""
+    titles = widgets.titles(found.policy_b)
+    st.markdown(verdict(found, titles))
+    chart, deltas = st.columns([5, 7], gap="medium")
+    ceilings = evaluation.human_agreement(widgets.workspace(), found.truth.golden, split=found.truth.split)
+    with chart:
+        st.plotly_chart(
+            charts.dumbbells(
+                found.comparisons,
+                titles,
+                f"A · v{found.a.policy_version}",
+                f"B · v{found.b.policy_version}",
+                {key: value.ceiling if value else None for key, value in ceilings.items()},
+            ),
+            key="dumbbells",
+            config={"displayModeBar": False},
+        )
+    with deltas:
+        st.html(delta_table(found, titles))
+        if found.truth.overall_derived:
+            st.caption(
+                "Nobody labelled the overall grade; it follows from the settled dimensions by the newest rule."
+            )
+    key = st.segmented_control(
+        "Look into",
+        list(found.comparisons),
+        default=most_flips(found),
+        required=True,
+        format_func=titles.get,
+        key="dimension",
+        bind="query-params",
+    )
+    if key in found.comparisons:
+        depth(found, key, titles[key])
+
+
+def verdict(found: RunComparison, titles: dict[str, str]) -> str:
+    """Return the comparison in one or two sentences; only differences whose interval leaves 0 out count."""
+    better, worse, noisy = [], [], []
+    for key, comparison in found.comparisons.items():
+        delta = comparison.delta.kappa_quadratic
+        if delta.value is None or delta.low is None or delta.high is None:
+            continue
+        text = f"{titles[key]} ({delta.value:+.2f})"
+        noise = found.noise_a.get(key)
+        if noise is not None and abs(delta.value) <= noise:
+            noisy.append(text)
+        elif delta.low > 0:
+            better.append(text)
+        elif delta.high < 0:
+            worse.append(text)
+    parts = []
+    if better:
+        parts.append(f"**B agrees better** on {', '.join(better)}.")
+    if worse:
+        parts.append(f"**B agrees worse** on {', '.join(worse)}.")
+    if not better and not worse:
+        parts.append("**No clear difference**: every interval of B − A includes 0.")
+    elif len(better) + len(worse) < len(found.comparisons):
+        parts.append("No clear difference elsewhere.")
+    if noisy:
+        parts.append(f"Within the judge's own noise: {', '.join(noisy)}.")
+    if found.policy_a.content_hash != found.policy_b.content_hash and found.a.policy == found.b.policy:
+        judged = [titles[key] for key in found.judged]
+        parts.append(
+            f"The policy changed in {len(found.changes)} places, read by judges in: {', '.join(judged) or 'none'}."
+        )
+    return " ".join(parts)
+
+
+def delta_table(found: RunComparison, titles: dict[str, str]) -> str:
+    """Return the table of B − A for each dimension."""
+    rows = []
+    for key, c in found.comparisons.items():
+        delta = c.delta.kappa_quadratic
+        clear = delta.low is not None and delta.high is not None and (delta.low > 0 or delta.high < 0)
+        text = widgets.estimate(delta, signed=True)
+        failed = f"{c.n_failed_a} / {c.n_failed_b}"
+        rows.append(
+            [
+                html.escape(titles[key]),
+                widgets.number(c.a.kappa_quadratic.value),
+                widgets.number(c.b.kappa_quadratic.value),
+                f"<b>{text}</b>" if clear else text,
+                widgets.estimate(c.delta.exact, signed=True),
+                widgets.number(c.p_holm, 3),
+                f'<span class="wb-chip wb-fixed">{c.counts["fixed"]}</span> '
+                f'<span class="wb-chip wb-broken">{c.counts["broken"]}</span> '
+                f'<span class="wb-chip wb-chip-none">{c.counts["changed"]}</span>',
+                str(c.n),
+                failed if c.n_failed_a or c.n_failed_b else '<span class="wb-muted">0 / 0</span>',
+            ]
+        )
+    return widgets.table(
+        [
+            "",
+            "κ A",
+            "κ B",
+            "Δκ",
+            "Δ exact",
+            '<span title="exact McNemar test on exact match, corrected over dimensions by Holm">p</span>',
+            "fixed · broken · changed",
+            '<span title="pairs graded by both runs and by people">n</span>',
+            '<span title="labelled pairs without an answer, A / B">failed</span>',
+        ],
+        rows,
+        numeric=range(1, 9),
+    )
+
+
+def most_flips(found: RunComparison) -> str:
+    """Return the dimension with the most fixed and broken pairs, the overall grade left aside."""
+    keys = [key for key in found.comparisons if key != OVERALL] or list(found.comparisons)
+    return max(
+        keys, key=lambda key: found.comparisons[key].counts["fixed"] + found.comparisons[key].counts["broken"]
+    )
+
+
+def depth(found: RunComparison, key: str, title: str) -> None:
+    """Draw one dimension: both confusions, what the policy says anew, and the flips."""
+    left, middle, right = st.columns([3, 3, 5], gap="medium")
+    for column, side, name in ((left, found.agreements_a, "A"), (middle, found.agreements_b, "B")):
+        with column:
+            st.plotly_chart(
+                charts.confusion(side[key], f"{name}: κ {widgets.number(side[key].kappa_quadratic.value)}, "
+                f"linear {widgets.number(side[key].kappa_linear.value)}, bias {widgets.number(side[key].bias.value, signed=True)}"),
+                key=f"confusion_{name}",
+                config={"displayModeBar": False},
+            )  # fmt: skip
+    with right:
+        policy_changes(found, key, title)
+    flips(found, key)
+
+
+def policy_changes(found: RunComparison, key: str, title: str) -> None:
+    """Draw what changed in the policy for this dimension."""
+    section = "overall" if key == OVERALL else key
+    mine = [c for c in found.changes if c.section == section]
+    general = [c for c in found.changes if c.section in ("general", "document")]
+    st.html(f'<div class="wb-eyebrow">policy changes: {html.escape(title)} ({len(mine)})</div>')
+    if not mine and not general:
+        st.caption("Both runs used the same rules here.")
+        return
+    with st.container(height=290, border=False):
+        shown = [*mine, *general]
+        st.html(
+            "".join(
+                widgets.clause(
+                    change.id,
+                    f'<div class="wb-words wb-small">{widgets.words(change)}</div>',
+                    change.kind + (f" from {change.origin}" if change.origin else ""),
+                )
+                for change in shown
+            )
+        )
+
+
+def flips(found: RunComparison, key: str) -> None:
+    """Draw the flips as a table that can be opened, and the pair that is open."""
+    frame = found.flips(key)
+    st.html(f'<h3 style="font-size:1rem;font-weight:640;margin:6px 0 0">Flips ({len(frame)})</h3>')
+    if frame.empty:
+        st.caption("No pair changed its grade on this dimension.")
+        return
+    wanted = st.pills(
+        "Show",
+        list(PART_NAMES),
+        selection_mode="multi",
+        default=list(PART_NAMES),
+        format_func=PART_NAMES.get,
+        key="outcomes",
+    )
+    shown = frame[frame["outcome"].isin(wanted or list(PART_NAMES))].head(SHOWN_FLIPS)
+    pairs = widgets.workspace().store.pairs(shown["pair_id"].tolist(), found.truth.golden)
+    policy = found.policy_b
+    first, second = policy.pair.query.fields[0], policy.pair.document.fields[0]
+    view = pd.DataFrame(
+        {
+            "outcome": shown["outcome"].tolist(),
+            policy.pair.query.name: [pairs[i].query.get(first, "") for i in shown["pair_id"]],
+            policy.pair.document.name: [pairs[i].document.get(second, "") for i in shown["pair_id"]],
+            "human": shown["human"].tolist(),
+            "A": shown["a"].tolist(),
+            "B": shown["b"].tolist(),
+        }
+    ).replace({-2: None, -1: None})
+    state = st.dataframe(
+        view,
+        hide_index=True,
+        height=min(38 + 35 * len(view), 330),
+        on_select="rerun",
+        selection_mode="single-row",
+        key=f"flips_{key}_{found.a.id}_{found.b.id}",
+        column_config={
+            "human": st.column_config.NumberColumn(width="small", help="settled label"),
+            "A": st.column_config.NumberColumn(width="small"),
+            "B": st.column_config.NumberColumn(width="small"),
+            "outcome": st.column_config.TextColumn(width="small"),
+        },
+    )
+    picked = state.selection.rows
+    if not picked:
+        st.caption("Select a row to open the pair with its labels and both judgements.")
+        return
+    open_pair(found, str(shown["pair_id"].iloc[picked[0]]), key)
+
+
+def open_pair(found: RunComparison, pair_id: str, key: str) -> None:
+    """Draw one pair: texts, labels, and what A and B said of it."""
+    story = evaluation.pair_story(widgets.workspace(), found.truth.golden, pair_id, [found.a.id, found.b.id])
+    widgets.pair_panes(story.pair, found.policy_b)
+    titles = widgets.titles(found.policy_b)
+    keys = [key, *(other for other in titles if other != key)]
+    rows = []
+    for name in keys:
+        scale = found.policy_b.scale(name)
+        mine = story.labels[story.labels["dimension"] == name]
+        people = " ".join(
+            widgets.chip(int(row.grade), scale, f"{row.labeler}{': ' + row.note if row.note else ''}")
+            for row in mine.itertuples()
+        )
+        sides = []
+        for run, policy, grades in (
+            (found.a, found.policy_a, found.grades_a),
+            (found.b, found.policy_b, found.grades_b),
+        ):
+            if name == OVERALL:
+                position = found.truth.pair_ids.index(pair_id)
+                sides.append(
+                    widgets.chip(
+                        int(grades[OVERALL][position]), scale, "from the dimension grades by the overall rule"
+                    )
+                )
+            else:
+                sides.append(widgets.judgement(story.judgements[run.id].get(name), scale, policy))
+        rows.append(
+            [
+                f"<b>{html.escape(titles[name])}</b>" if name == key else html.escape(titles[name]),
+                people or "–",
+                *sides,
+            ]
+        )
+    st.html(
+        widgets.table(
+            [
+                "",
+                "labels (hover for who)",
+                f"A · {html.escape(found.a.label)}",
+                f"B · {html.escape(found.b.label)}",
+            ],
+            rows,
+        )
+    )
+
+
+page()

@@ -1,0 +1,1 @@
+"""Training of students and teachers: examples, model, losses, the loop, and the checkpoint that comes out."""

@@ -1,0 +1,303 @@
+"""The training loop: recipe, policy and examples in, one checkpoint folder out.
+
+A plain PyTorch loop. It stops cleanly when asked and can go on from there, with the losses of a run that was never
+stopped. Where there are validation queries, the epoch with the lowest validation loss is kept, so that overfitting
+costs time and not quality; without any, the last epoch is.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from torch import Tensor
+
+from workbench.agreement import agreement
+from workbench.errors import BadInput, WorkbenchError
+from workbench.golden import NOT_GRADED
+from workbench.identity import content_hash
+from workbench.policy import Policy
+from workbench.recipe import Recipe, Schedule, TrainedRecipe
+from workbench.run import Reporter
+from workbench.training.data import Example, Targets, batches, check_examples, split_examples
+from workbench.training.losses import total_loss
+from workbench.training.model import PairScorer, decide, new_scorer
+from workbench.training.record import CheckpointRecord, Head, Lineage, considered, heads_of
+from workbench.training.state import Keeper, Progress
+from workbench.training.tokens import PairTokenizer, Tokens
+
+Rows = npt.NDArray[np.int_]
+
+SHOWN = 4
+"""Pairs of the first batch that are logged in full."""
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """Where the checkpoint is and what it says about itself; ``record.stopped`` tells a stopped run."""
+
+    folder: Path
+    record: CheckpointRecord
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Examples with their tokens and targets, made once."""
+
+    examples: Sequence[Example]
+    tokens: Sequence[Tokens]
+    golden: Targets
+    soft: Targets
+
+    @classmethod
+    def of(cls, examples: Sequence[Example], tokens: PairTokenizer, heads: Sequence[Head]) -> Encoded:
+        """Tokenise ``examples`` and stack their targets."""
+        return cls(
+            examples,
+            tokens.encode([example.pair for example in examples]),
+            Targets.of(heads, [example.golden for example in examples]),
+            Targets.of(heads, [example.soft for example in examples]),
+        )
+
+    def order(self, size: int, seed: Sequence[int]) -> Iterator[Rows]:
+        """Yield the rows of each batch; the same seed gives the same batches."""
+        return batches([len(t.ids) for t in self.tokens], size, np.random.default_rng(seed))
+
+
+def fit(
+    recipe: Recipe,
+    policy: Policy,
+    examples: Sequence[Example],
+    out_dir: Path,
+    reporter: Reporter,
+    *,
+    lineage: Lineage | None = None,
+    resume: bool = False,
+) -> FitResult:
+    """Train ``recipe`` on ``examples`` and write ``out_dir/checkpoint``.
+
+    Reports a metric row a step (step, epoch, loss, loss_golden, loss_soft, lr, pairs_per_s, grad_norm) and one an
+    epoch (epoch, eval_loss, and for each dimension ``<key>.exact`` and ``<key>.kappa``, quadratic, on the
+    validation queries). Everything random follows ``recipe.seed``: on the CPU the same call gives the same losses.
+
+    Args:
+        recipe: what to train and how.
+        policy: gives the heads and the fields that are read.
+        examples: dev pairs with targets, from :func:`workbench.training.data.build_examples`.
+        out_dir: folder of this training; it may exist.
+        reporter: hears of progress, metrics and log lines, and is asked before each step whether to stop.
+        lineage: what goes into the checkpoint's record besides recipe and policy.
+        resume: go on from the state that a stopped or killed run left in ``out_dir``, if there is one.
+
+    Raises:
+        BadInput: the recipe, the policy and the examples do not fit together; nothing was started.
+        Conflict: ``out_dir`` holds a checkpoint, or the state of another training.
+        Unavailable: the backbone cannot be loaded.
+        WorkbenchError: the loss became NaN or infinite; the message names the pairs.
+    """
+    heads, schedule = heads_of(policy), recipe.schedule
+    train_examples, validation_examples = _prepare(recipe, policy, examples, reporter)
+    made_of = [recipe.content_hash, policy.content_hash, [[e.pair.id, e.golden, e.soft] for e in examples]]
+    keeper = Keeper(out_dir, content_hash("training", made_of))
+    keeper.check_free(resume=resume)
+
+    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    torch.manual_seed(recipe.seed)
+    scorer, tokens = new_scorer(recipe, policy)
+    scorer.to("cuda" if torch.cuda.is_available() else "cpu")
+    train = Encoded.of(train_examples, tokens, heads)
+    validation = Encoded.of(validation_examples, tokens, heads)
+    epoch_steps = math.ceil(len(train_examples) / schedule.batch_size)
+    total = min(schedule.epochs * epoch_steps, schedule.max_steps or schedule.epochs * epoch_steps)
+    groups = [
+        {"params": list(scorer.backbone.parameters()), "peak": schedule.learning_rate},
+        {"params": list(scorer.head.parameters()), "peak": schedule.head_learning_rate},
+    ]
+    optimizer = torch.optim.AdamW(groups, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
+    at = keeper.load(scorer, optimizer) if resume else Progress()
+    _log_first_batch(train, next(train.order(schedule.batch_size, (recipe.seed, 1))), tokens, reporter)
+
+    def record(figures: Mapping[str, float | None]) -> CheckpointRecord:
+        parameters = sum(parameter.numel() for parameter in scorer.parameters())
+        counts = {"pairs": len(train.tokens), "validation_pairs": len(validation.tokens), "parameters": parameters}
+        return CheckpointRecord(
+            recipe=recipe,
+            recipe_hash=recipe.content_hash,
+            policy=policy.name,
+            policy_version=policy.version,
+            policy_hash=policy.content_hash,
+            pair=policy.pair,
+            considers=considered(policy),
+            heads=heads,
+            lineage=lineage or Lineage(),
+            figures={**counts, **figures},
+            created_at=datetime.now(UTC),
+        )
+
+    began = time.monotonic() - at.seconds
+    stopped = False
+    while at.step < total and not stopped:
+        epoch = at.step // epoch_steps + 1
+        order = list(train.order(schedule.batch_size, (recipe.seed, epoch)))
+        for rows in order[at.step % epoch_steps :][: total - at.step]:
+            stopped = reporter.stopping()
+            if stopped:
+                break
+            step_began = time.monotonic()
+            factor = learning_rate_factor(schedule, at.step, total)
+            for group in optimizer.param_groups:
+                group["lr"] = group["peak"] * factor
+            scorer.train()
+            logits = _logits(scorer, tokens, [train.tokens[row] for row in rows], recipe)
+            golden, soft = train.golden.take(rows, scorer.device), train.soft.take(rows, scorer.device)
+            loss = total_loss(recipe, heads, logits, golden, soft)
+            optimizer.zero_grad(set_to_none=True)
+            loss.total.backward()  # type: ignore[no-untyped-call]
+            norm = torch.nn.utils.clip_grad_norm_(scorer.parameters(), schedule.clip_norm)
+            for what, value in (("loss", loss.total.item()), ("gradient", norm.item())):
+                if not math.isfinite(value):
+                    raise _not_finite(what, value, at.step + 1, logits, [train.examples[row] for row in rows])
+            optimizer.step()
+            at.step += 1
+            at.seconds = time.monotonic() - began
+            reporter.metric(
+                {
+                    "step": at.step,
+                    "epoch": epoch,
+                    "loss": loss.total.item(),
+                    "loss_golden": None if loss.golden is None else loss.golden.item(),
+                    "loss_soft": None if loss.soft is None else loss.soft.item(),
+                    "lr": schedule.learning_rate * factor,
+                    "pairs_per_s": len(rows) / max(time.monotonic() - step_began, 1e-9),
+                    "grad_norm": norm.item(),
+                }
+            )
+            left = at.seconds / at.step * (total - at.step)
+            reporter.progress(at.step, total, f"epoch {epoch} of {schedule.epochs}, {_duration(left)} left")
+        if stopped:
+            break
+        at.epoch = epoch
+        if validation.tokens:
+            figures = evaluate(scorer, tokens, validation, recipe, heads)
+            reporter.metric({"epoch": epoch, **figures})
+            # A NaN is no improvement; the next step's check will name the pairs.
+            if (figures["eval_loss"] or 0.0) < at.best_loss:
+                at.best_loss, at.best_epoch = figures["eval_loss"] or 0.0, epoch
+                keeper.keep(epoch, scorer, tokens, record({"epoch": epoch, **figures}))
+        at.seconds = time.monotonic() - began
+        keeper.save(scorer, optimizer, at)
+
+    if stopped:
+        keeper.save(scorer, optimizer, at)
+    if not at.best_epoch:
+        keeper.keep(0, scorer, tokens, record({"epoch": at.epoch}))
+    kept = f"epoch {at.best_epoch}, the best on validation," if at.best_epoch else "the last weights"
+    reporter.log(
+        f"{'Stopped' if stopped else 'Done'} after {at.step} of {total} steps, {_duration(at.seconds)}; {kept} kept."
+    )
+    return FitResult(keeper.folder, keeper.finish(at, stopped=stopped))
+
+
+def learning_rate_factor(schedule: Schedule, step: int, total: int) -> float:
+    """Return the share of the peak learning rate at ``step`` (from 0): a linear rise, then a fall towards 0."""
+    warm = math.ceil(schedule.warmup * total)
+    if step < warm:
+        return (step + 1) / warm
+    done = (step - warm) / max(total - warm, 1)
+    return 1 - done if schedule.decay == "linear" else (1 + math.cos(math.pi * done)) / 2
+
+
+@torch.inference_mode()
+def evaluate(
+    scorer: PairScorer, tokens: PairTokenizer, encoded: Encoded, recipe: TrainedRecipe, heads: Sequence[Head]
+) -> dict[str, float | None]:
+    """Return eval_loss, and exact agreement and quadratic kappa of each dimension; None where undefined."""
+    scorer.eval()
+    order = np.argsort([len(t.ids) for t in encoded.tokens], kind="stable")
+    size = recipe.schedule.batch_size
+    parts = [
+        _logits(scorer, tokens, [encoded.tokens[row] for row in order[i : i + size]], recipe)
+        for i in range(0, len(order), size)
+    ]
+    logits = {head.key: torch.cat([part[head.key] for part in parts]) for head in heads}
+    golden, soft = encoded.golden.take(order, scorer.device), encoded.soft.take(order, scorer.device)
+    figures: dict[str, float | None] = {
+        "eval_loss": total_loss(recipe, heads, logits, golden, soft).total.item()
+    }
+    examples = [encoded.examples[row] for row in order]
+    queries = np.array([example.pair.query_id for example in examples])
+    for head in heads:
+        grades, _, _ = decide(head, torch.softmax(logits[head.key].double(), dim=-1).cpu().numpy())
+        human = np.array([example.settled.get(head.key, NOT_GRADED) for example in examples])
+        found = agreement(grades, human, queries, head.levels, resamples=0)
+        figures[f"{head.key}.exact"] = found.exact.value
+        figures[f"{head.key}.kappa"] = found.kappa_quadratic.value
+    return figures
+
+
+def _prepare(
+    recipe: TrainedRecipe, policy: Policy, examples: Sequence[Example], reporter: Reporter
+) -> tuple[list[Example], list[Example]]:
+    """Check what can be wrong before anything is loaded, and return (training, validation)."""
+    data = recipe.data
+    if recipe.policy != policy.name:
+        raise BadInput(
+            f"The recipe {recipe.recipe} is for the policy {recipe.policy}, not for {policy.name}.",
+            "Correct 'policy' in the recipe, or choose the other policy.",
+        )
+    golden = data.golden_weight > 0
+    soft = data.soft_labels is not None and data.soft_labels.weight > 0
+    check_examples(heads_of(policy), examples, golden=golden, soft=soft)
+    useful = [example for example in examples if (golden and example.golden) or (soft and example.soft)]
+    train, validation = split_examples(useful, data.validation, recipe.seed)
+    reporter.log(
+        f"{len(train)} pairs to learn from, {len(validation)} to validate with, "
+        f"{len(examples) - len(useful)} without a target left out."
+    )
+    if not validation:
+        reporter.log("No query is kept for validation: the last epoch is kept, and there is no eval curve.")
+    return train, validation
+
+
+def _logits(
+    scorer: PairScorer, tokens: PairTokenizer, batch: Sequence[Tokens], recipe: TrainedRecipe
+) -> dict[str, Tensor]:
+    half = recipe.precision == "bfloat16"
+    with torch.autocast(scorer.device.type, dtype=torch.bfloat16, enabled=half):
+        logits: dict[str, Tensor] = scorer(tokens.pad(batch, scorer.device))
+    return logits
+
+
+def _not_finite(
+    what: str, value: float, step: int, logits: Mapping[str, Tensor], examples: Sequence[Example]
+) -> WorkbenchError:
+    bad = torch.stack([~torch.isfinite(part).all(dim=1) for part in logits.values()]).any(dim=0).tolist()
+    # Where each pair by itself is finite (an overflow in a sum or a gradient), the whole batch is named.
+    ids = [e.pair.id for e, is_bad in zip(examples, bad, strict=True) if is_bad or not any(bad)]
+    more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
+    return WorkbenchError(
+        f"Training stopped at step {step}: the {what} is {value} with pair {', '.join(ids[:5])}{more}.",
+        "Look at these pairs; if they are sound, lower the learning rates or train in float32.",
+    )
+
+
+def _log_first_batch(train: Encoded, rows: Rows, tokens: PairTokenizer, reporter: Reporter) -> None:
+    reporter.log(f"The first batch has {len(rows)} pairs; as the model reads the first {min(SHOWN, len(rows))}:")
+    for row in rows[:SHOWN]:
+        example = train.examples[row]
+        reporter.log(f"{example.pair.id}: {tokens.text(train.tokens[row])}")
+        for kind, targets in (("golden", example.golden), ("soft", example.soft)):
+            shown = [f"{key} {' '.join(f'{p:.2f}' for p in vector)}" for key, vector in targets.items()]
+            reporter.log(f"  {kind}: {'; '.join(shown) or 'none'}")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds:.0f} s" if seconds < 90 else f"{seconds / 60:.0f} min"

@@ -1,0 +1,262 @@
+"""The model: one encoder or decoder backbone, one pass a pair, one linear head a dimension; and its checkpoint.
+
+A pair is read once for all dimensions: query fields first, then document fields, each under its name. Weights are
+read from and written to safetensors only, and a backbone that brings its own code is never run.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_model, save_model
+from torch import Tensor, nn
+
+from workbench.backbone import resolve_backbone
+from workbench.errors import BadInput, Conflict, Unavailable
+from workbench.golden import NOT_APPLICABLE
+from workbench.policy import Policy
+from workbench.recipe import TrainedRecipe
+from workbench.training.record import (
+    RECORD,
+    WEIGHTS,
+    CheckpointRecord,
+    Head,
+    considered,
+    file_hash,
+    head_problem,
+    heads_of,
+    read_record,
+)
+from workbench.training.tokens import PairTokenizer
+
+
+class PairScorer(nn.Module):
+    """A backbone and one linear head a dimension. The head answers over the levels, and N/A where it is allowed."""
+
+    def __init__(
+        self, backbone: nn.Module, heads: Sequence[Head], pooling: Literal["mean", "cls", "last"]
+    ) -> None:
+        """Put new heads on ``backbone``; they start at zero, so the first answer is the uniform one."""
+        super().__init__()
+        self.backbone = backbone
+        self.heads = tuple(heads)
+        self.pooling = pooling
+        # All heads are the rows of one matrix: one multiplication, and keys are never attribute names.
+        config: Any = backbone.config
+        self.head = nn.Linear(config.hidden_size, sum(head.classes for head in heads))
+        nn.init.zeros_(self.head.weight)
+        nn.init.zeros_(self.head.bias)
+
+    def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return each dimension's logits, (pairs, classes), from padded inputs; float32 under autocast too."""
+        states = self.backbone(**inputs).last_hidden_state
+        mask = inputs["attention_mask"]
+        if self.pooling == "mean":
+            weights = mask[:, :, None].to(states.dtype)
+            pooled = (states * weights).sum(1) / weights.sum(1)
+        elif self.pooling == "cls":
+            pooled = states[:, 0]
+        else:
+            pooled = states[torch.arange(len(states), device=states.device), mask.sum(1) - 1]
+        with torch.autocast(pooled.device.type, enabled=False):
+            logits = self.head(pooled.float())
+        parts = logits.split([head.classes for head in self.heads], dim=-1)
+        return {head.key: part for head, part in zip(self.heads, parts, strict=True)}
+
+    @property
+    def device(self) -> torch.device:
+        """Where the weights are."""
+        return self.head.weight.device
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint: what it says about itself, the model in evaluation mode, and its tokenizer."""
+
+    record: CheckpointRecord
+    scorer: PairScorer
+    tokens: PairTokenizer
+
+
+def decide(
+    head: Head, probabilities: npt.NDArray[np.float64], *, allow_na: bool = True, rule: str = "argmax"
+) -> tuple[npt.NDArray[np.int_], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    k = len(head.levels)
+    levels = probabilities[:, :k] / probabilities[:, :k].sum(axis=1, keepdims=True)
+    expected = levels @ np.array(head.levels, dtype=np.float64)
+    grades = (np.rint(expected) if rule == "expected" else levels.argmax(axis=1) + head.levels[0]).astype(np.int_)
+    if head.allow_na and allow_na:
+        grades[probabilities.argmax(axis=1) == k] = NOT_APPLICABLE
+    return grades, expected, levels
+
+
+def new_scorer(recipe: TrainedRecipe, policy: Policy) -> tuple[PairScorer, PairTokenizer]:
+    """Return the pretrained backbone of ``recipe`` with new heads for ``policy``, and its tokenizer.
+
+    Raises:
+        Unavailable: the backbone cannot be found or loaded.
+        BadInput: ``layers`` or ``max_tokens`` is more than the backbone has.
+    """
+    transformers = _transformers()
+    source = resolve_backbone(recipe.backbone)
+    try:
+        config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
+        _keep_layers(config, recipe)
+        backbone, report = transformers.AutoModel.from_pretrained(
+            source,
+            config=config,
+            use_safetensors=True,
+            trust_remote_code=False,
+            dtype=torch.float32,
+            output_loading_info=True,
+        )
+        tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
+    except (OSError, ValueError, RuntimeError, KeyError, ImportError, SafetensorError) as error:
+        raise Unavailable(
+            f"The backbone '{recipe.backbone}' could not be loaded: {_first_line(error)}",
+            "It has to be 'minilm', a local folder or a model id, with safetensors weights and no code of its own.",
+        ) from error
+    # The pooler of BERT-like models is not used here, and some checkpoints come without it.
+    missing = sorted(key for key in report["missing_keys"] if not key.startswith("pooler."))
+    if missing:
+        raise Unavailable(
+            f"The backbone '{recipe.backbone}' lacks {len(missing)} of its weights (such as {missing[0]}).",
+            "Its configuration and its weights do not belong together; take a complete copy.",
+        )
+    _check_backbone(config, recipe)
+    heads = heads_of(policy)
+    tokens = PairTokenizer(tokenizer, policy.pair, considered(policy), recipe.max_tokens)
+    return PairScorer(backbone, heads, recipe.pooling), tokens
+
+
+def save_checkpoint(
+    folder: Path, scorer: PairScorer, tokens: PairTokenizer, record: CheckpointRecord
+) -> CheckpointRecord:
+    """Write a checkpoint folder and return its record with the hash of the weights filled in.
+
+    The folder appears complete or not at all: it is written beside its place and renamed.
+
+    Raises:
+        Conflict: the folder exists.
+    """
+    if folder.exists():
+        raise Conflict(f"{folder} exists already.", "A checkpoint is never overwritten; choose another folder.")
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
+    try:
+        save_model(scorer, str(temporary / WEIGHTS))
+        config: Any = scorer.backbone.config
+        config.save_pretrained(temporary)
+        tokens.tokenizer.save_pretrained(temporary)
+        record = record.model_copy(update={"weights_hash": file_hash(temporary / WEIGHTS)})
+        write_record(temporary, record)
+        temporary.chmod(0o755)  # mkdtemp makes it private; a checkpoint is as readable as its neighbours
+        temporary.rename(folder)
+    except BaseException:
+        shutil.rmtree(temporary, ignore_errors=True)
+        raise
+    return record
+
+
+def write_record(folder: Path, record: CheckpointRecord) -> None:
+    """Write ``checkpoint.json`` in one step."""
+    temporary = folder / f".{RECORD}"
+    temporary.write_text(
+        json.dumps(record.model_dump(mode="json"), indent=2, ensure_ascii=False), encoding="utf-8"
+    )
+    os.replace(temporary, folder / RECORD)
+
+
+def load_checkpoint(folder: Path, policy: Policy | None = None) -> Checkpoint:
+    """Load a checkpoint, in evaluation mode, on the CPU.
+
+    Args:
+        folder: what :func:`save_checkpoint` wrote.
+        policy: where given, every dimension of it must have a head with the same levels.
+
+    Raises:
+        NotFound, Refused, BadInput: the folder is missing, incomplete, pickled, altered, or does not fit.
+    """
+    record = read_record(folder)
+    for key in policy.keys if policy else ():
+        problem = head_problem({head.key: head for head in record.heads}, policy, key) if policy else ""
+        if problem:
+            raise BadInput(
+                f"{record.name} does not fit {policy.label if policy else ''}: {problem}.",
+                f"It was trained for {record.policy_label}; train a student for this version.",
+            )
+    if file_hash(folder / WEIGHTS) != record.weights_hash:
+        raise BadInput(
+            f"{folder / WEIGHTS} is not the file that {RECORD} speaks of: damaged, incomplete or altered.",
+            "Copy the whole folder again.",
+        )
+    transformers = _transformers()
+    try:
+        config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
+        backbone = transformers.AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32)
+        tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
+        scorer = PairScorer(backbone, record.heads, record.recipe.pooling)
+        load_model(scorer, str(folder / WEIGHTS), strict=True)
+    except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError) as error:
+        raise BadInput(
+            f"The checkpoint in {folder} could not be loaded: {_first_line(error)}",
+            "Copy the whole folder again, or train it again.",
+        ) from error
+    tokens = PairTokenizer(tokenizer, record.pair, record.considers, record.recipe.max_tokens)
+    return Checkpoint(record, scorer.eval(), tokens)
+
+
+def _transformers() -> Any:
+    try:
+        import transformers
+    except ImportError as error:
+        raise Unavailable(
+            "transformers is not installed.", "Install it with: pip install 'policy-workbench[train]'."
+        ) from error
+    # Dropped layers and heads are meant; the table of unused weights and the bars would fill the job's log.
+    transformers.utils.logging.set_verbosity_error()
+    transformers.utils.logging.disable_progress_bar()
+    return transformers
+
+
+def _keep_layers(config: Any, recipe: TrainedRecipe) -> None:
+    if recipe.layers is None:
+        return
+    if recipe.layers > config.num_hidden_layers:
+        raise BadInput(
+            f"layers is {recipe.layers}, and the backbone '{recipe.backbone}' has {config.num_hidden_layers}.",
+            "Lower layers in the recipe, or set it to null for all.",
+        )
+    config.num_hidden_layers = recipe.layers
+    if getattr(config, "layer_types", None):
+        config.layer_types = config.layer_types[: recipe.layers]
+
+
+def _check_backbone(config: Any, recipe: TrainedRecipe) -> None:
+    if getattr(config, "is_encoder_decoder", False):
+        raise BadInput(
+            f"The backbone '{recipe.backbone}' is an encoder-decoder model.",
+            "Choose an encoder (such as 'minilm') or a decoder.",
+        )
+    positions = getattr(config, "max_position_embeddings", None)
+    if positions and recipe.max_tokens > positions:
+        raise BadInput(
+            f"max_tokens is {recipe.max_tokens}, and the backbone '{recipe.backbone}' reads {positions} at most.",
+            "Lower max_tokens in the recipe.",
+        )
+
+
+def _first_line(error: BaseException) -> str:
+    line = str(error).strip().partition("\n")[0] or type(error).__name__
+    return line if line.endswith(".") else f"{line}."

@@ -1,0 +1,133 @@
+"""Pairs as tokens: layout, truncation so that every part of both sides survives, and padding."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from workbench.errors import BadInput
+from workbench.golden import Pair
+from workbench.policy import Layout
+
+
+@dataclass(frozen=True)
+class Tokens:
+    """One pair as the backbone reads it: token ids, and for each its segment (0 query, 1 document)."""
+
+    ids: list[int]
+    segments: list[int]
+
+
+class PairTokenizer:
+    """Lays a pair out as text, cuts it to the token budget, and pads batches."""
+
+    def __init__(self, tokenizer: Any, layout: Layout, considers: Sequence[str], max_tokens: int) -> None:
+        """Take ``tokenizer``'s special tokens for text pairs and the fields to lay out.
+
+        Raises:
+            BadInput: the budget is more than the tokenizer's model takes, or cannot hold both sides.
+        """
+        if max_tokens > tokenizer.model_max_length:
+            raise BadInput(
+                f"max_tokens is {max_tokens}, and the backbone reads {tokenizer.model_max_length} at most.",
+                "Lower max_tokens in the recipe.",
+            )
+        self.tokenizer = tokenizer
+        self.max_tokens = max_tokens
+        self.sides = [
+            (side.name, [field for field in side.fields if f"{side.name}.{field}" in considers])
+            for side in (layout.query, layout.document)
+        ]
+        # The special tokens around two texts are read off an encoded example, so that [CLS] a [SEP] b [SEP],
+        # <s> a </s></s> b </s> and no special tokens at all need no case of their own.
+        sample = tokenizer("a", "a")
+        owners = sample.sequence_ids() if tokenizer.is_fast else []
+        if 0 not in owners or 1 not in owners:
+            raise BadInput("The backbone's tokenizer cannot encode text pairs.", "Choose another backbone.")
+        types = sample.get("token_type_ids") or [0] * len(owners)
+        special = [Tokens([i], [t]) for i, t in zip(sample["input_ids"], types, strict=True)]
+        first, second = owners.index(0), owners.index(1)
+        last_first = max(i for i, owner in enumerate(owners) if owner == 0)
+        last_second = max(i for i, owner in enumerate(owners) if owner == 1)
+        self._before = _join(special[:first])
+        self._between = _join(special[last_first + 1 : second])
+        self._after = _join(special[last_second + 1 :])
+        self._segments = (types[first], types[second])
+        self._budget = max_tokens - len(_join([self._before, self._between, self._after]).ids)
+
+    def pieces(self, pair: Pair) -> tuple[list[str], list[str]]:
+        """Return the texts of both sides: the side's name, then ``field: text`` for each field that has one."""
+        query, document = (
+            [f"{name}\n"] + [f"{f}: {texts[f].strip()}\n" for f in fields if texts.get(f, "").strip()]
+            for (name, fields), texts in zip(self.sides, (pair.query, pair.document), strict=True)
+        )
+        return query, document
+
+    def encode(self, pairs: Sequence[Pair]) -> list[Tokens]:
+        """Return the tokens of each pair, at most ``max_tokens`` of them, special tokens included.
+
+        What is too long is cut at the longest place first: the budget is shared between the sides, and each
+        side's share between its fields, so that no side and no field crowds out another.
+        """
+        laid_out = [self.pieces(pair) for pair in pairs]
+        texts = [text for sides in laid_out for side in sides for text in side]
+        if not texts:
+            return []
+        encoded = iter(self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"])
+        return [self._fit([[next(encoded) for _ in side] for side in sides]) for sides in laid_out]
+
+    def _fit(self, sides: list[list[list[int]]]) -> Tokens:
+        budgets = share([sum(map(len, side)) for side in sides], self._budget)
+        cut = []
+        for side, budget, segment in zip(sides, budgets, self._segments, strict=True):
+            lengths = share([len(piece) for piece in side], budget)
+            ids = [i for piece, length in zip(side, lengths, strict=True) for i in piece[:length]]
+            cut.append(Tokens(ids, [segment] * len(ids)))
+        return _join([self._before, cut[0], self._between, cut[1], self._after])
+
+    def text(self, tokens: Tokens) -> str:
+        """Return what the model reads, special tokens included."""
+        return str(self.tokenizer.decode(tokens.ids))
+
+    def pad(self, batch: Sequence[Tokens], device: torch.device | str = "cpu") -> dict[str, Tensor]:
+        """Return the backbone's inputs, each (pairs, longest of the batch), padded on the right."""
+        width = max(len(tokens.ids) for tokens in batch)
+        ids = torch.full((len(batch), width), self.tokenizer.pad_token_id or 0)
+        segments = torch.zeros_like(ids)
+        mask = torch.zeros_like(ids)
+        for row, tokens in enumerate(batch):
+            length = len(tokens.ids)
+            ids[row, :length] = torch.tensor(tokens.ids)
+            segments[row, :length] = torch.tensor(tokens.segments)
+            mask[row, :length] = 1
+        inputs = {"input_ids": ids, "attention_mask": mask}
+        if "token_type_ids" in self.tokenizer.model_input_names:
+            inputs["token_type_ids"] = segments
+        return {name: tensor.to(device) for name, tensor in inputs.items()}
+
+
+def share(lengths: Sequence[int], budget: int) -> list[int]:
+    """Return how much of each length is kept so that the sum is within ``budget``, longest cut first.
+
+    >>> share([3, 10, 20], 15)
+    [3, 6, 6]
+    """
+    kept = [0] * len(lengths)
+    for taken, i in enumerate(sorted(range(len(lengths)), key=lengths.__getitem__)):
+        kept[i] = min(lengths[i], budget // (len(lengths) - taken))
+        budget -= kept[i]
+    return kept
+
+
+def _join(parts: Sequence[Tokens]) -> Tokens:
+    return Tokens(
+        list(itertools.chain.from_iterable(part.ids for part in parts)),
+        list(itertools.chain.from_iterable(part.segments for part in parts)),
+    )
+
+

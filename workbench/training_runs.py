@@ -1,0 +1,164 @@
+"""Verbs of training: launch a recipe as a job, watch it, find what it made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from pydantic import ValidationError
+
+from workbench.documents import write_text
+from workbench.errors import BadInput, NotFound
+from workbench.evaluation import write_inputs
+from workbench.jobs import folder_of, new_id, prepare, state, submit
+from workbench.recipe import RecipeFile, StudentRecipe, TeacherRecipe
+from workbench.run import JobState, JudgeIdentity, Run, Verdict
+from workbench.store import StoredJob
+from workbench.training.record import TrainingInput
+from workbench.workspace import Workspace, code_revision
+from workbench.yamltext import describe
+
+
+@dataclass(frozen=True)
+class Launched:
+    """A training job and the run in which its checkpoint will grade the golden set."""
+
+    job_id: str
+    run_id: str
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What there is to see of a training job now."""
+
+    job: StoredJob
+    state: JobState
+    metrics: list[dict[str, Any]]
+    log: str
+
+
+def with_changes(
+    recipe: StudentRecipe | TeacherRecipe, changes: Mapping[str, Any]
+) -> StudentRecipe | TeacherRecipe:
+    """Return a recipe with fields replaced by dotted name, such as ``{"schedule.epochs": 2}``.
+
+    Raises:
+        BadInput: for an unknown key or a value that does not fit, with its place.
+    """
+    data = recipe.model_dump(mode="json")
+    for name, value in changes.items():
+        *path, last = name.split(".")
+        place = data
+        for part in path:
+            if not isinstance(place.get(part), dict):
+                raise NotFound.among("recipe field", name, _names(recipe.model_dump()))
+            place = place[part]
+        if last not in place:
+            raise NotFound.among("recipe field", name, _names(recipe.model_dump()))
+        place[last] = value
+    try:
+        return RecipeFile.model_validate({"root": data}).root
+    except ValidationError as error:
+        raise BadInput(*describe(error, f"Recipe {recipe.recipe}")) from error
+
+
+def _names(data: Mapping[str, Any], prefix: str = "") -> list[str]:
+    names = []
+    for key, value in data.items():
+        names += _names(value, f"{prefix}{key}.") if isinstance(value, dict) else [prefix + key]
+    return names
+
+
+def start_training(
+    workspace: Workspace, recipe: StudentRecipe | TeacherRecipe, *, author: str, key: str = ""
+) -> Launched:
+    """Start training as a job; its checkpoint then grades the golden set in a run of its own.
+
+    Args:
+        key: makes the call repeatable: the same key starts one job only (a double click).
+
+    Raises:
+        NotFound: for a policy, golden set or run that does not exist.
+        BadInput: when the recipe has nothing to learn from.
+    """
+    policy = workspace.store.policy(recipe.policy)
+    golden = workspace.store.snapshot(recipe.data.golden)
+    soft_run, soft = _soft_labels(workspace, recipe)
+    job_id = f"job-train-{key}" if key else new_id("job-train")
+    run_id = job_id.replace("job-train", "run-eval")
+    run = Run(
+        id=run_id,
+        judge=JudgeIdentity(kind="checkpoint", name=recipe.recipe),
+        policy=policy.name,
+        policy_version=policy.version,
+        policy_hash=policy.content_hash,
+        golden=golden.name,
+        golden_version=golden.version,
+        golden_hash=golden.content_hash,
+        status="queued",
+        author=author,
+        created_at=datetime.now(UTC),
+        code_revision=code_revision(),
+    )
+    given = TrainingInput(
+        recipe=recipe,
+        golden=golden.name,
+        golden_version=golden.version,
+        golden_hash=golden.content_hash,
+        soft_run=soft_run,
+    )
+    payload = {"run_id": run_id, "training": given.model_dump(mode="json"), "code_revision": code_revision()}
+    title = f"{recipe.recipe} on {policy.label}"
+    spec, folder = prepare(workspace, "training", job_id=job_id, title=title, author=author, payload=payload)
+    write_inputs(folder.path, policy, golden)
+    write_text(folder.path / "soft.jsonl", "".join(verdict.model_dump_json() + "\n" for verdict in soft))
+    workspace.store.save_run(run)
+    submit(workspace, spec, folder)
+    return Launched(job_id, run_id)
+
+
+def _soft_labels(workspace: Workspace, recipe: StudentRecipe | TeacherRecipe) -> tuple[str, list[Verdict]]:
+    """Return the run whose probabilities are learnt and its verdicts on dev pairs; ("", []) where none is asked."""
+    wanted = recipe.data.soft_labels
+    if wanted is None:
+        if recipe.data.golden_weight == 0:
+            raise BadInput(
+                f"Recipe {recipe.recipe} learns from nothing.",
+                "Give it soft_labels, or a golden_weight above 0.",
+            )
+        return "", []
+    members = workspace.store.members(recipe.data.golden)
+    dev = members.loc[members["split"] == "dev", "pair_id"].tolist()
+    runs = [
+        run
+        for run in workspace.store.runs(policy=recipe.policy, golden=recipe.data.golden)
+        if run.status == "finished"
+        and (run.judge.kind != "checkpoint" if wanted.run == "latest" else run.id == wanted.run)
+    ]
+    runs.sort(key=lambda run: (run.policy_version, run.created_at), reverse=True)
+    for run in runs:
+        judgements = workspace.store.judgements(run.id, dev)
+        if any(j.probabilities for answers in judgements.values() for j in answers.values()):
+            verdicts = [
+                Verdict(pair_id=pair_id, judgements=tuple(answers.values()))
+                for pair_id, answers in judgements.items()
+            ]
+            return run.id, verdicts
+    which = (
+        "finished run with probabilities"
+        if wanted.run == "latest"
+        else f"run '{wanted.run}' with probabilities"
+    )
+    raise NotFound(
+        f"There is no {which} of {recipe.policy} on golden set '{recipe.data.golden}'.",
+        "Start a judge run first, or set data.soft_labels to null.",
+    )
+
+
+def watch(workspace: Workspace, job_id: str) -> Watched:
+    """Return the state, metrics and log of a training job."""
+    job = workspace.store.job(job_id)
+    folder = folder_of(workspace, job_id)
+    return Watched(job, state(workspace, job), folder.metrics(), folder.log_tail())

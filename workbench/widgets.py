@@ -1,0 +1,256 @@
+"""Small pieces that several pages draw: the frame, chips, intervals, pairs, clauses. All text from outside is escaped."""
+
+from __future__ import annotations
+
+import html
+from collections.abc import Iterable, Mapping, Sequence
+from functools import lru_cache
+from importlib import resources
+from typing import Any
+
+import streamlit as st
+from markdown_it import MarkdownIt
+
+from workbench import colours
+from workbench.agreement import Estimate
+from workbench.errors import WorkbenchError
+from workbench.golden import NOT_APPLICABLE, NOT_GRADED, UNRATEABLE, Pair
+from workbench.policy import OVERALL, Body, Policy
+from workbench.policy_diff import Change
+from workbench.run import Judgement
+from workbench.workspace import Workspace, open_workspace
+
+LONG_FIELD = 420
+"""Characters from which a field of a pair is folded."""
+
+_MARKDOWN = MarkdownIt("commonmark", {"html": False})
+_CODES = {NOT_APPLICABLE: "N/A", NOT_GRADED: "–", UNRATEABLE: "unrateable"}
+
+
+@st.cache_resource(show_spinner="Opening the workspace")
+def workspace() -> Workspace:
+    """Return the one workspace of this server."""
+    return open_workspace()
+
+
+def style() -> None:
+    """Put the style sheet on the page."""
+    st.html(f"<style>{_sheet()}</style>")
+
+
+@lru_cache(maxsize=1)
+def _sheet() -> str:
+    return (resources.files("workbench") / "templates" / "look.css").read_text("utf-8")
+
+
+def sidebar_identity(space: Workspace) -> None:
+    """Draw who acts: the signed-in user, or a name that can be typed."""
+    with st.sidebar:
+        if getattr(st.user, "is_logged_in", False):
+            st.caption(f"Signed in as {st.user.get('name') or st.user.get('email')}")
+        else:
+            st.text_input(
+                "You are", value=space.settings.user, key="who", max_chars=60, persist_state="session"
+            )
+
+
+def who() -> str:
+    """Return the name that labels, drafts and runs are recorded under."""
+    if getattr(st.user, "is_logged_in", False):
+        return str(st.user.get("email") or st.user.get("name"))
+    return (st.session_state.get("who") or "").strip() or workspace().settings.user
+
+
+def header(title: str, subtitle: str = "", tags: Sequence[str] = ()) -> None:
+    """Draw a page's title with a sentence that says what one is looking at."""
+    marks = "".join(f' <span class="wb-tag">{html.escape(tag)}</span>' for tag in tags)
+    st.html(
+        f'<h1 style="margin:0;font-size:1.5rem;font-weight:650">{html.escape(title)}{marks}</h1>'
+        + (f'<div class="wb-muted" style="margin-top:2px">{html.escape(subtitle)}</div>' if subtitle else "")
+    )
+
+
+def empty(message: str, what_next: str) -> None:
+    """Draw an empty state: what is not there, and what to do about it."""
+    with st.container(border=True):
+        st.markdown(f"**{message}**  \n{what_next}")
+
+
+def md(text: str) -> str:
+    """Return Markdown as HTML; raw HTML in it is shown as text."""
+    rendered: str = _MARKDOWN.render(text)
+    return rendered
+
+
+def chip(grade: int, scale: Sequence[int], hint: str = "") -> str:
+    """Return a grade as a coloured chip."""
+    title = f' title="{html.escape(hint)}"' if hint else ""
+    if grade not in scale:
+        return f'<span class="wb-chip wb-chip-none"{title}>{_CODES.get(grade, "–")}</span>'
+    colour = colours.level_colours(scale)[grade]
+    return f'<span class="wb-chip" style="background:{colour};color:{colours.ink_on(colour)}"{title}>{grade}</span>'
+
+
+def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
+    """Return a number for a table, or a dash."""
+    return "–" if value is None else f"{value:{'+' if signed else ''}.{digits}f}"
+
+
+def estimate(found: Estimate | None, *, signed: bool = False) -> str:
+    """Return a value with its interval as HTML; a dash with the reason where there is none."""
+    if found is None:
+        return '<span class="wb-muted">–</span>'
+    if found.value is None:
+        return f'<span class="wb-muted" title="{html.escape(found.reason)}">–</span>'
+    text = number(found.value, signed=signed)
+    if found.low is None or found.high is None:
+        return f'<span title="{html.escape(found.reason)}">{text}</span>'
+    bounds = f"{number(found.low, signed=signed)}, {number(found.high, signed=signed)}"
+    return f'{text} <span class="wb-interval">[{bounds}]</span>'
+
+
+def table(header_cells: Sequence[str], rows: Iterable[Sequence[str]], *, numeric: Sequence[int] = ()) -> str:
+    """Return a table of cells that are HTML already; columns in ``numeric`` are set flush right."""
+    mark = [' class="num"' if i in numeric else "" for i in range(len(header_cells))]
+    head = "".join(f"<th{mark[i]}>{cell}</th>" for i, cell in enumerate(header_cells))
+    body = "".join(
+        "<tr>" + "".join(f"<td{mark[i]}>{cell}</td>" for i, cell in enumerate(row)) + "</tr>" for row in rows
+    )
+    return f'<table class="wb-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def words(change: Change) -> str:
+    """Return a change's text with removed and added words marked."""
+    tags = {"=": ("", ""), "-": ("<del>", "</del>"), "+": ("<ins>", "</ins>")}
+    return "".join(f"{tags[op][0]}{html.escape(text)}{tags[op][1]}" for op, text in change.words)
+
+
+def clause(clause_id: str, body_html: str, note: str = "") -> str:
+    """Return one numbered rule; ``body_html`` is HTML already."""
+    tag = f'<br><span class="wb-tag">{html.escape(note)}</span>' if note else ""
+    return f'<div class="wb-clause"><div class="id">{html.escape(clause_id)}{tag}</div><div>{body_html}</div></div>'
+
+
+def pair_side(fields: Mapping[str, str], order: Sequence[str], *, marked: Iterable[str] = ()) -> str:
+    """Return one side of a pair: its fields in the policy's order, long ones folded, words in ``marked`` lit."""
+    names = [name for name in order if name in fields] + [name for name in fields if name not in order]
+    parts = []
+    for name in names:
+        text = fields[name].strip()
+        if not text:
+            continue
+        shown = _lit(text, marked)
+        if len(text) > LONG_FIELD:
+            cut = text.rfind(" ", 0, LONG_FIELD)
+            start = html.escape(text[: cut if cut > 0 else LONG_FIELD])
+            shown = f"<details><summary>{start} …</summary><div>{_lit(text, marked)}</div></details>"
+        parts.append(f'<div class="wb-field"><b>{html.escape(name.replace("_", " "))}</b>{shown}</div>')
+    return "".join(parts) or '<span class="wb-muted">no text</span>'
+
+
+def _lit(text: str, marked: Iterable[str]) -> str:
+    escaped = html.escape(text).replace("\n", "<br>")
+    for word in sorted({html.escape(word) for word in marked if len(word) > 3}, key=len, reverse=True):
+        escaped = escaped.replace(word, f'<span class="wb-mark">{word}</span>')
+    return escaped
+
+
+def pair_panes(pair: Pair, policy: Body) -> None:
+    """Draw a pair: query left, document right, as the policy lays it out."""
+    left, right = st.columns(2, gap="medium")
+    for column, side, fields in (
+        (left, policy.pair.query, pair.query),
+        (right, policy.pair.document, pair.document),
+    ):
+        with column, st.container(border=True):
+            st.html(f'<div class="wb-eyebrow">{html.escape(side.name)}</div>{pair_side(fields, side.fields)}')
+
+
+def judgement(found: Judgement | None, scale: Sequence[int], policy: Body) -> str:
+    """Return one judgement: grade, expected grade, rationale, and the cited clauses with their text on hover."""
+    if found is None:
+        return '<span class="wb-muted">not graded by this run</span>'
+    if found.failed:
+        return f'{chip(found.grade, scale)} <span class="wb-small">failed: {html.escape(found.error)}</span>'
+    texts = {c.id: c.text for _, c in policy.clauses()}
+    cites = " ".join(
+        f'<span class="wb-tag" title="{html.escape(texts.get(cited, "not in this version"))}">{html.escape(cited)}</span>'
+        for cited in found.cites
+    )
+    expected = (
+        f' <span class="wb-muted wb-small">expected {found.expected:.2f}</span>'
+        if found.expected is not None
+        else ""
+    )
+    rationale = (
+        f'<div class="wb-small" style="margin-top:3px">{html.escape(found.rationale)}</div>'
+        if found.rationale
+        else ""
+    )
+    return f"{chip(found.grade, scale)}{expected}{rationale}{f'<div style=margin-top:3px>{cites}</div>' if cites else ''}"
+
+
+def titles(policy: Body) -> dict[str, str]:
+    """Return dimension key -> title, with the overall grade at the end."""
+    return {dimension.key: dimension.title for dimension in policy.dimensions} | {OVERALL: "Overall"}
+
+
+def level_hint(policy: Body, key: str, grade: int) -> str:
+    """Return what a level is called and asks for, for a tooltip."""
+    if key == OVERALL:
+        return f"overall grade {grade}"
+    for level in policy.dimension(key).levels:
+        if level.value == grade:
+            return f"{level.name}: {level.criteria}"
+    return ""
+
+
+def choose_policy(label: str = "Policy", key: str = "policy") -> str | None:
+    """Draw the choice of a policy by name, bound to the URL; None where there is none."""
+    names = workspace().store.policy_names()
+    if not names:
+        empty("No policies yet.", "Put a document under `policies/<name>/v1.yaml` and run `workbench sync`.")
+        return None
+    return st.selectbox(label, names, key=key, bind="query-params")
+
+
+def choose_golden(label: str = "Golden set", key: str = "golden") -> str | None:
+    """Draw the choice of a golden set, bound to the URL; None where there is none."""
+    names = workspace().store.golden_names()
+    if not names:
+        empty(
+            "No golden sets yet.", "Import one on the Golden set page, or run `workbench golden import FILE`."
+        )
+        return None
+    return st.selectbox(label, names, key=key, bind="query-params")
+
+
+def version_name(policy: Policy) -> str:
+    """Return a version as a choice: number, date and the start of its message."""
+    date = f"{policy.published_at:%d %b %Y}" if policy.published_at else ""
+    return f"v{policy.version} · {date} · {policy.message[:60]}"
+
+
+def money(value: float | None) -> str:
+    """Return a cost; unknown is said, never 0."""
+    return "unknown" if value is None else f"${value:,.4f}" if value < 1 else f"${value:,.2f}"
+
+
+def flash() -> None:
+    """Show what the last callback had to say, once. Callbacks leave it with :func:`say`."""
+    for kind, text in st.session_state.pop("_said", []):
+        getattr(st, kind)(text)
+
+
+def say(kind: str, text: str) -> None:
+    """Leave a message (``success``, ``error``, ``warning``, ``info``) for the next drawing of the page."""
+    st.session_state.setdefault("_said", []).append((kind, text))
+
+
+def attempt(verb: Any, *args: Any, **kwargs: Any) -> Any:
+    """Call a verb inside a callback; a user-facing error becomes a message, and None comes back."""
+    try:
+        return verb(*args, **kwargs)
+    except WorkbenchError as error:
+        say("error", f"**{error.message}** {error.hint}")
+        return None
