@@ -9,7 +9,10 @@ st.set_page_config(page_title="Policy Workbench", page_icon=":material/rule:", l
 
 PAGES = {
     "": [st.Page("workbench/pages/home.py", title="Home", icon=":material/home:", default=True)],
-    "Policy": [st.Page("workbench/pages/policy.py", title="Policy", icon=":material/article:")],
+    "Policy": [
+        st.Page("workbench/pages/policy.py", title="Policy", icon=":material/article:"),
+        st.Page("workbench/pages/draft.py", title="Draft", icon=":material/edit_document:"),
+    ],
     "People": [
         st.Page("workbench/pages/golden.py", title="Golden set", icon=":material/fact_check:"),
         st.Page("workbench/pages/label.py", title="Label", icon=":material/edit_note:"),

@@ -149,7 +149,8 @@ def policy_lint(
     as_json: Json = False,
 ) -> None:
     """Say what a careful reader would query; 1 when there is an error among it."""
-    from workbench.documents import parse_policy, read_text
+    from workbench.documents import parse_policy
+    from workbench.files import read_text
     from workbench.policy_lint import lint
 
     if target.endswith((".yaml", ".yml")):

@@ -7,17 +7,15 @@ content hash, and a published file that was altered by hand is an error that nam
 from __future__ import annotations
 
 import json
-import os
-import tempfile
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 from pydantic import Field, ValidationError
 
-from workbench.errors import BadInput, NotFound, Refused, WorkbenchError
+from workbench.errors import BadInput, Refused, WorkbenchError
+from workbench.files import read_text, write_text
 from workbench.golden import (
     LABEL_COLUMNS,
     NOT_APPLICABLE,
@@ -66,40 +64,6 @@ class PairLine(Value):
     document: dict[str, str]
     meta: dict[str, str] = {}
     split: Split
-
-
-def read_text(path: Path) -> str:
-    """Return a file's text.
-
-    Raises:
-        NotFound: if there is no such file.
-        BadInput: if it is not UTF-8.
-    """
-    try:
-        return path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise NotFound(f"There is no file {path}.", "Check the path.") from error
-    except IsADirectoryError as error:
-        raise BadInput(f"{path} is a folder, not a file.", "Name the file in it.") from error
-    except UnicodeDecodeError as error:
-        raise BadInput(f"{path} is not UTF-8 text (byte {error.start}).", "Save it as UTF-8.") from error
-
-
-def write_text(path: Path, text: str) -> None:
-    """Write a file whole or not at all: a temporary file beside it, then a rename."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        os.chmod(name, 0o644)
-        os.replace(name, path)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
 
 
 def parse_policy(text: str, where: str) -> Policy:
@@ -203,6 +167,7 @@ def read_golden(folder: Path) -> tuple[GoldenSet, GoldenCard]:
         )
     pairs: list[Pair] = []
     splits: dict[str, Split] = {}
+    by_query: dict[str, Split] = {}
     for where, data in _lines(folder / "pairs.jsonl"):
         line = validate(PairLine, data, where)
         pair = Pair(query=line.query, document=line.document, meta=line.meta)
@@ -212,6 +177,11 @@ def read_golden(folder: Path) -> tuple[GoldenSet, GoldenCard]:
             )
         if pair.id in splits:
             raise BadInput(f"{where}: this pair is there twice.", "Remove one of the lines.")
+        if by_query.setdefault(pair.query_id, line.split) != line.split:
+            raise BadInput(
+                f"{where}: its query is in {by_query[pair.query_id]} above and in {line.split} here.",
+                "All pairs of a query belong to one split.",
+            )
         pairs.append(pair)
         splits[pair.id] = line.split
     labels = label_table(_label(data, where, splits) for where, data in _lines(folder / "labels.jsonl"))
@@ -233,17 +203,18 @@ def _read_card(path: Path) -> tuple[GoldenCard, str]:
     parts = text.split("---\n", 2)
     if len(parts) != 3 or parts[0].strip():
         raise BadInput(f"{path} has no front matter.", "It starts with a block between two lines '---'.")
-    source = YamlText(parts[1], str(path))
+    source = YamlText("\n" + parts[1], str(path))  # the newline stands for the line '---', for line numbers
     return validate(GoldenCard, source.data, str(path), source), parts[2].strip()
 
 
 def _lines(path: Path) -> Iterator[tuple[str, Any]]:
-    for number, line in enumerate(read_text(path).splitlines(), start=1):
+    # Not splitlines(): texts may hold U+2028 and other separators, which JSON leaves as they are.
+    for number, line in enumerate(read_text(path).split("\n"), start=1):
         if line.strip():
             where = f"{path}, line {number}"
             try:
                 yield where, json.loads(line)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise BadInput(f"{where}: not JSON ({error}).", "Each line holds one JSON object.") from error
 
 
@@ -306,7 +277,16 @@ def _label_line(row: Mapping[Any, Any]) -> dict[str, Any]:
 
 
 def _jsonl(lines: Iterator[dict[str, Any]]) -> str:
-    return "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines)
+    return "".join(map(_json_line, lines))
+
+
+def _json_line(line: dict[str, Any]) -> str:
+    text = json.dumps(line, ensure_ascii=False) + "\n"
+    try:
+        text.encode()
+    except UnicodeEncodeError:  # a lone surrogate, half of a broken emoji, has no UTF-8 form: escape it
+        return json.dumps(line) + "\n"
+    return text
 
 
 def sync(root: Path, store: Store) -> SyncReport:
@@ -355,6 +335,14 @@ def store_golden(store: Store, golden: GoldenSet, card: GoldenCard) -> bool:
             f"{golden.label} has other content than the snapshot in the store.", "Restore the files."
         )
     store.create_golden(golden.name, golden.policy, sample=golden.sample, description=golden.description)
+    drawn = store.query_splits(golden.name)
+    moved = [p for p in golden.pairs if drawn.get(p.query_id, golden.splits[p.id]) != golden.splits[p.id]]
+    if moved:
+        raise BadInput(
+            f"{golden.label} puts {len(moved)} pairs on the other side of the split than they are in the store, "
+            f"the first is {moved[0].id}.",
+            "A holdout, once drawn, is kept: restore their split.",
+        )
     store.add_pairs(golden.name, golden.pairs, golden.splits)
     store.add_labels(golden.name, golden.labels)
     return store.add_snapshot(golden, author=card.author, message=card.message)

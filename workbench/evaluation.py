@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -22,11 +24,13 @@ from workbench.agreement import (
     labeler_agreement,
     noise,
 )
-from workbench.documents import policy_text, write_text
+from workbench.documents import policy_text
 from workbench.errors import BadInput, NotFound, Refused
+from workbench.files import write_text
 from workbench.golden import NOT_GRADED, GoldenSet, Pair, newest, settle
 from workbench.identity import content_hash
-from workbench.jobs import new_id, prepare, submit
+from workbench.jobs import exists, new_id, prepare, submit
+from workbench.judges.keys import checked_url, refuse_secrets
 from workbench.judges.recorded import RecordedReport, recorded_verdicts
 from workbench.overall import overall_grades
 from workbench.policy import OVERALL, Policy
@@ -47,6 +51,8 @@ from workbench.workspace import Workspace, code_revision
 Grades = npt.NDArray[np.int_]
 SplitChoice = Literal["dev", "holdout", "all"]
 LabelChoice = Literal["live", "snapshot"]
+
+_VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -148,6 +154,8 @@ def start_run(
         )
     judge = _filled(workspace, judge)
     run_id = f"run-{key}" if key else new_id("run")
+    if key and exists(workspace, f"job-{run_id}"):
+        return workspace.store.run(run_id)
     run = Run(
         id=run_id,
         judge=preliminary_identity(judge),
@@ -194,10 +202,28 @@ def _filled(workspace: Workspace, judge: JudgeSpec) -> JudgeSpec:
         raise BadInput(
             "A recorded judge is not run.", "Import its file with: workbench golden import --map FILE."
         )
+    if isinstance(judge, LlmSpec):
+        return checked_llm(judge)
     if isinstance(judge, CheckpointSpec):
         checkpoint = workspace.store.checkpoint(judge.checkpoint)
         return judge.model_copy(update={"checkpoint": checkpoint.id, "folder": checkpoint.folder})
     return judge
+
+
+def checked_llm(judge: LlmSpec) -> LlmSpec:
+    """Return ``judge`` as it may be kept with a run: it names where the key is, and holds none.
+
+    Raises:
+        BadInput: for an address that cannot be used, or where a key or a password may have been given. What was
+            given is not repeated in the message.
+    """
+    if judge.api_key_env and not _VARIABLE.fullmatch(judge.api_key_env):
+        raise BadInput(
+            "What is given for the key is not the name of an environment variable.",
+            "Write its name, such as OPENAI_API_KEY; the key itself is never entered here.",
+        )
+    refuse_secrets(list(judge.params), json.dumps(judge.params, default=str), judge.api_key_env)
+    return judge.model_copy(update={"base_url": checked_url(judge.base_url)}) if judge.base_url else judge
 
 
 def preliminary_identity(judge: JudgeSpec) -> JudgeIdentity:

@@ -143,7 +143,10 @@ def settle(
     a pair without votes is ``NOT_GRADED``.
     """
     position = {pair_id: i for i, pair_id in enumerate(pair_ids)}
-    mine = newest(labels[labels["dimension"] == dimension])
+    mine = labels[labels["dimension"] == dimension]
+    by_meeting = mine["source"] == "adjudicated"
+    # Apart, so that an adjudicator's own later vote does not hide what was decided.
+    mine = pd.concat([newest(mine[~by_meeting]), newest(mine[by_meeting])])
     index = mine["pair_id"].map(position)
     keep = index.notna().to_numpy()
     where = index[keep].to_numpy(dtype=np.int_)
@@ -170,7 +173,7 @@ def settle(
         settled[votes[:, 0] > graded] = NOT_APPLICABLE
     settled[(graded == 0) & (votes[:, 0] > 0)] = NOT_APPLICABLE
     settled[most == 0] = NOT_GRADED
-    # Rows are in order of time, so the last adjudication of a pair is the newest.
+    # Adjudications are in order of time, so the last adjudication of a pair is the newest.
     settled[where[adjudicated]] = np.where(grades[adjudicated] == UNRATEABLE, NOT_GRADED, grades[adjudicated])
     result: npt.NDArray[np.int_] = settled.astype(np.int_)
     return result
@@ -192,24 +195,35 @@ def split_by_query(
         seed: changes which queries are drawn.
         given: pair id -> split fixed earlier; its queries stay where they are (a holdout is locked).
     """
+    fixed = {pair.query_id: given[pair.id] for pair in pairs if pair.id in given} if given else {}
+    strata: dict[str, str] = {}
+    for pair in pairs:
+        strata.setdefault(pair.query_id, pair.meta.get(stratify, ""))
+    drawn = draw_splits(strata, holdout=holdout, seed=seed, given=fixed)
+    return {pair.id: drawn[pair.query_id] for pair in pairs}
+
+
+def draw_splits(
+    strata: Mapping[str, str], *, holdout: float, seed: str = "", given: Mapping[str, Split] | None = None
+) -> dict[str, Split]:
+    """Return query id -> split for the queries of ``strata`` (query id -> stratum).
+
+    Queries that were ``given`` a split keep it and count towards the share of their stratum, so that a set which
+    grows one query at a time has a holdout too.
+    """
     if not 0 <= holdout < 1:
         raise ValueError(f"holdout is a share from 0 to below 1, not {holdout}")
-    fixed: dict[str, Split] = {}
-    strata: dict[str, list[str]] = defaultdict(list)
-    for pair in pairs:
-        if given and pair.id in given:
-            fixed[pair.query_id] = given[pair.id]
-    seen = set()
-    for pair in pairs:
-        if pair.query_id not in seen:
-            seen.add(pair.query_id)
-            strata[pair.meta.get(stratify, "")].append(pair.query_id)
-    for queries in strata.values():
-        free = [query for query in queries if query not in fixed]
+    drawn: dict[str, Split] = {query: split for query, split in (given or {}).items() if query in strata}
+    queries: dict[str, list[str]] = defaultdict(list)
+    for query, stratum in strata.items():
+        queries[stratum].append(query)
+    for members in queries.values():
+        wanted = round(holdout * len(members)) - sum(drawn.get(query) == "holdout" for query in members)
+        free = [query for query in members if query not in drawn]
         free.sort(key=lambda query: hashlib.sha256(f"{seed}\n{query}".encode()).digest())
         for i, query in enumerate(free):
-            fixed[query] = "holdout" if i < round(holdout * len(free)) else "dev"
-    return {pair.id: fixed[pair.query_id] for pair in pairs}
+            drawn[query] = "holdout" if i < wanted else "dev"
+    return drawn
 
 
 def coverage(settled: npt.NDArray[np.int_], levels: Sequence[int]) -> dict[int, int]:

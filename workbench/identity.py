@@ -18,15 +18,33 @@ def canonical_json(value: Any) -> str:
     """Return the one JSON text of ``value``: keys sorted, no spaces, NFC text, no NaN.
 
     Raises:
-        ValueError: for NaN, infinities, and types JSON does not know.
+        ValueError: for NaN, infinities, types JSON does not know, and keys that differ only in normalisation.
     """
     if isinstance(value, BaseModel):
         value = value.model_dump(mode="json", by_alias=True)
     try:
-        text = json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
-    except TypeError as error:
+        text = _dumped(value)
+        # Keys are sorted as they will be read, so texts are normalised before that; most are NFC already.
+        return text if unicodedata.is_normalized("NFC", text) else _dumped(_normalised(value))
+    except (TypeError, RecursionError) as error:
         raise ValueError(f"not JSON: {error}") from error
-    return unicodedata.normalize("NFC", text)
+
+
+def _dumped(value: Any) -> str:
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+
+
+def _normalised(value: Any) -> Any:
+    if isinstance(value, str):
+        return unicodedata.normalize("NFC", value)
+    if isinstance(value, dict):
+        items = {_normalised(key): _normalised(item) for key, item in value.items()}
+        if len(items) < len(value):
+            raise ValueError("two keys are the same text in different Unicode normalisations")
+        return items
+    if isinstance(value, list | tuple):
+        return [_normalised(item) for item in value]
+    return value
 
 
 def content_hash(tag: str, value: Any) -> str:

@@ -1,9 +1,10 @@
-"""The verb of importing from the command line: a path, a mapping or a guess, and what came of it."""
+"""Verbs around importing: guess and check a mapping, and the whole way of a path on the command line."""
 
 from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,12 +15,22 @@ from workbench.evaluation import import_recorded
 from workbench.formats import ImportReport, read_mapping, read_recorded
 from workbench.labelling import import_golden, preview_import, publish_golden
 from workbench.mapping_guess import guess_spec
+from workbench.policy import Policy
 from workbench.table_files import read_table
 from workbench.workspace import Workspace
-from workbench.yamltext import validate
+from workbench.yamltext import YamlText, dump, validate
 
 GUESS_ROWS = 200
 """Rows that a guess at the mapping looks at."""
+
+
+@dataclass(frozen=True)
+class Guess:
+    """One file's columns, a few of its rows, and a guessed mapping in the form of ``ImportSpec``, unchecked."""
+
+    columns: tuple[str, ...]
+    rows: tuple[dict[str, str], ...]
+    mapping: dict[str, Any]
 
 
 @dataclass
@@ -81,6 +92,46 @@ class PathImport:
             outside = f", {run['outside_scale']} outside the scale not used" if run["outside_scale"] else ""
             lines.append(f"recorded run {run['run']}: {run['judge']}, {run['used']} judgements{outside}")
         return lines
+
+
+def guess_mapping(source: Path | bytes, name: str, policy: Policy) -> Guess:
+    """Return a first guess at the mapping of one file, for a person to confirm.
+
+    Raises:
+        BadInput: for whatever is wrong with the file.
+    """
+    table = read_table(source, name)
+    columns = tuple(table.columns)
+    rows = tuple(
+        dict(zip(columns, row, strict=True)) for row in table.head(GUESS_ROWS).itertuples(index=False)
+    )
+    golden = re.sub(r"[^a-z0-9]+", "-", name.split(".")[0].lower()).strip("-") or "imported"
+    guess = guess_spec(columns, rows, policy, file=name)
+    return Guess(columns, rows, {"golden": golden, "policy": policy.name, **guess})
+
+
+def checked_mapping(data: Mapping[str, Any], where: str = "The mapping") -> ImportSpec:
+    """Return a mapping given as plain data.
+
+    Raises:
+        BadInput: one sentence on the first thing that is wrong with it.
+    """
+    return validate(ImportSpec, data, where)
+
+
+def mapping_from_text(text: str) -> ImportSpec:
+    """Return the mapping in a YAML text.
+
+    Raises:
+        BadInput: with line and place.
+    """
+    source = YamlText(text, "The mapping")
+    return validate(ImportSpec, source.data, "The mapping", source)
+
+
+def mapping_text(spec: ImportSpec) -> str:
+    """Return a mapping as YAML, what is at its default left out."""
+    return dump(spec.model_dump(mode="json", exclude_defaults=True))
 
 
 def import_path(
@@ -167,13 +218,6 @@ def _spec(
             "It is not said by which policy the labels were given.", "Add --policy NAME, or --map FILE."
         )
     body = workspace.store.policy(policy)
-    table = read_table(path)
-    golden = re.sub(r"[^a-z0-9]+", "-", path.name.split(".")[0].lower()).strip("-") or "imported"
-    sample = [
-        dict(zip(table.columns, row, strict=True)) for row in table.head(GUESS_ROWS).itertuples(index=False)
-    ]
-    guess = guess_spec(list(table.columns), sample, body, file=path.name)
-    spec = validate(
-        ImportSpec, {**guess, "golden": golden, "policy": policy}, f"The guessed mapping of {path.name}"
-    )
+    guess = guess_mapping(path, path.name, body)
+    spec = checked_mapping(guess.mapping, f"The guessed mapping of {path.name}")
     return spec, "guessed from the column names"

@@ -16,10 +16,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
-from workbench.documents import write_text
 from workbench.errors import BadInput
+from workbench.files import write_text
 from workbench.identity import Value
 from workbench.run import JobSpec, Verdict
+from workbench.yamltext import validate
 
 _PROGRESS_EVERY_S = 0.4
 
@@ -67,36 +68,54 @@ class JobFolder:
             BadInput: if the folder holds none.
         """
         try:
-            return JobSpec.model_validate_json((self.path / "spec.json").read_text())
+            return JobSpec.model_validate_json((self.path / "spec.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise BadInput(f"{self.path} is not a job folder ({error}).", "It holds a spec.json.") from error
 
     def progress(self) -> Progress | None:
         """Return the newest progress, or None before the first."""
         with suppress(OSError, ValueError):
-            return Progress.model_validate_json((self.path / "progress.json").read_text())
+            return Progress.model_validate_json((self.path / "progress.json").read_text(encoding="utf-8"))
         return None
 
     def result(self) -> Result | None:
-        """Return how the job ended, or None while it has not."""
+        """Return how the job ended, or None while it has not.
+
+        Raises:
+            BadInput: if ``result.json`` is not what a worker writes.
+        """
         try:
-            text = (self.path / "result.json").read_text()
+            text = (self.path / "result.json").read_text(encoding="utf-8")
         except OSError:
             return None
-        return Result.model_validate_json(text)
+        try:
+            return Result.model_validate_json(text)
+        except ValueError as error:
+            raise BadInput(
+                f"{self.path / 'result.json'} is not a job's result.", "Run the job again."
+            ) from error
 
     def finish(self, result: Result) -> None:
         """Write ``result.json``; nothing is written to the folder after it."""
         write_text(self.path / "result.json", result.model_dump_json(indent=1))
 
     def metrics(self) -> list[dict[str, Any]]:
-        """Return the rows of ``metrics.jsonl`` that are complete."""
+        """Return the rows of ``metrics.jsonl`` that are complete.
+
+        Raises:
+            BadInput: with the line, if one is not JSON.
+        """
         return list(_complete_lines(self.path / "metrics.jsonl"))
 
     def verdicts(self) -> Iterator[Verdict]:
-        """Yield the verdicts of ``judgements.jsonl`` that are complete."""
-        for line in _complete_lines(self.path / "judgements.jsonl"):
-            yield Verdict.model_validate(line)
+        """Yield the verdicts of ``judgements.jsonl`` that are complete.
+
+        Raises:
+            BadInput: with the line, if one is not a verdict.
+        """
+        path = self.path / "judgements.jsonl"
+        for number, line in enumerate(_complete_lines(path), start=1):
+            yield validate(Verdict, line, f"{path}, line {number}")
 
     def log_tail(self, lines: int = 200) -> str:
         """Return the last lines of the log."""
@@ -111,6 +130,10 @@ class JobFolder:
     def ask_to_stop(self) -> None:
         """Ask the job to end at its next safe point."""
         (self.path / "stop").touch()
+
+    def stop_asked(self) -> bool:
+        """Return whether somebody asked the job to end."""
+        return (self.path / "stop").exists()
 
     def ready_to_append(self, name: str) -> None:
         """Cut off a last line that a killed worker left unfinished, so that appending is safe."""
@@ -185,6 +208,10 @@ def _complete_lines(path: Path) -> Iterator[Any]:
     except OSError:
         return
     with file:
-        for line in file:
-            if line.endswith(b"\n"):
+        for number, line in enumerate(file, start=1):
+            if not line.endswith(b"\n"):
+                return
+            try:
                 yield json.loads(line)
+            except ValueError as error:
+                raise BadInput(f"{path}, line {number}: not JSON ({error}).", "Remove the line.") from error

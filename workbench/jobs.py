@@ -14,6 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
+from workbench.errors import NotFound
 from workbench.jobfolder import JobFolder
 from workbench.run import JobKind, JobSpec, JobState, JudgeIdentity, Run, RunTotals, Verdict
 from workbench.store import StoredCheckpoint, StoredJob
@@ -30,6 +31,30 @@ def new_id(kind: str) -> str:
 def folder_of(workspace: Workspace, job_id: str) -> JobFolder:
     """Return a job's folder, wherever its record says it lies."""
     return JobFolder(Path(workspace.store.job(job_id).folder))
+
+
+def exists(workspace: Workspace, job_id: str) -> bool:
+    """Return whether a job of this id was submitted before."""
+    try:
+        workspace.store.job(job_id)
+    except NotFound:
+        return False
+    return True
+
+
+def job_of_run(workspace: Workspace, run_id: str) -> StoredJob | None:
+    """Return the job that made (or makes) a run; None for a run whose judgements were imported."""
+    return next((job for job in workspace.store.jobs() if job.spec.payload.get("run_id") == run_id), None)
+
+
+def stop_asked(job: StoredJob) -> bool:
+    """Return whether somebody asked this job to stop; it may still be on its way to the next safe point."""
+    return JobFolder(Path(job.folder)).stop_asked()
+
+
+def log_tail(job: StoredJob, lines: int = 200) -> str:
+    """Return the last lines that a job's worker wrote; "" where there are none."""
+    return JobFolder(Path(job.folder)).log_tail(lines)
 
 
 def prepare(
@@ -96,8 +121,13 @@ def resume(workspace: Workspace, job_id: str, author: str) -> None:
     folder = JobFolder(Path(job.folder))
     for name in ("result.json", "stop", "progress.json"):
         (folder.path / name).unlink(missing_ok=True)
-    workspace.store.reopen_job(job_id)
+    if run_id := job.spec.payload.get("run_id"):
+        run = workspace.store.run(run_id)
+        again = {"status": "queued", "error": "", "finished_at": None}
+        workspace.store.save_run(run.model_copy(update=again))
+    # Reopened last: a job that is open under its old handle would be taken for lost.
     workspace.store.set_job_handle(job_id, workspace.executor.submit(folder.path))
+    workspace.store.reopen_job(job_id)
     workspace.store.record_event(author, "resumed job", job_id, job.spec.title)
 
 
@@ -166,18 +196,15 @@ class _Totals:
     """Sums over verdicts; the cost is unknown as soon as one call's is."""
 
     def __init__(self) -> None:
-        self._sums = dict.fromkeys(
-            ("judgements", "failed", "calls", "cache_hits", "input_tokens", "output_tokens"), 0
-        )
-        self._pairs: set[str] = set()
+        self._sums = dict.fromkeys(("calls", "cache_hits", "input_tokens", "output_tokens"), 0)
+        # A resumed run asks again where a judgement failed: the newest answer counts, and every call.
+        self._failed: dict[tuple[str, str], bool] = {}
         self._cost: float | None = 0.0
 
     def add(self, verdicts: list[Verdict]) -> None:
         for verdict in verdicts:
             usage = verdict.usage
-            self._pairs.add(verdict.pair_id)
-            self._sums["judgements"] += len(verdict.judgements)
-            self._sums["failed"] += sum(judgement.failed for judgement in verdict.judgements)
+            self._failed |= {(verdict.pair_id, j.dimension): j.failed for j in verdict.judgements}
             self._sums["calls"] += usage.calls
             self._sums["cache_hits"] += usage.from_cache
             self._sums["input_tokens"] += usage.input_tokens
@@ -188,7 +215,14 @@ class _Totals:
                 self._cost += usage.cost_usd
 
     def value(self, seconds: float) -> RunTotals:
-        return RunTotals(pairs=len(self._pairs), cost_usd=self._cost, seconds=seconds, **self._sums)
+        return RunTotals(
+            pairs=len({pair_id for pair_id, _ in self._failed}),
+            judgements=len(self._failed),
+            failed=sum(self._failed.values()),
+            cost_usd=self._cost,
+            seconds=seconds,
+            **self._sums,
+        )
 
 
 def _batches(verdicts: Iterator[Verdict]) -> Iterator[list[Verdict]]:

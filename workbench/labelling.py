@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import UTC, datetime
 
 import numpy as np
@@ -25,6 +25,7 @@ from workbench.golden import (
     settle,
 )
 from workbench.policy import OVERALL, Policy
+from workbench.store import GoldenInfo, SnapshotInfo
 from workbench.table_files import Files
 from workbench.workspace import Workspace
 
@@ -41,12 +42,27 @@ class ImportOutcome:
 
 @dataclass(frozen=True)
 class Task:
-    """A pair to label, the policy to label it by, and how far the labeler is. Nothing of any judge or colleague."""
+    """A pair to label, the policy to label it by, and how far the labeler is. Nothing of any judge or colleague.
+
+    ``answers`` and ``note`` are what this very labeler said of the pair before, if anything.
+    """
 
     pair: Pair
     policy: Policy
     done: int
     total: int
+    answers: Mapping[str, int] = field(default_factory=dict)
+    note: str = ""
+
+
+@dataclass(frozen=True)
+class Figures:
+    """How large a golden set is: pairs and queries by split, labels, and its snapshots, newest first."""
+
+    info: GoldenInfo
+    pairs: Mapping[str, int]  # split -> pairs
+    queries: Mapping[str, int]  # split -> queries
+    snapshots: tuple[SnapshotInfo, ...]
 
 
 @dataclass(frozen=True)
@@ -60,8 +76,16 @@ class Coverage:
 
 
 def preview_import(workspace: Workspace, spec: ImportSpec, files: Files) -> ImportPreview:
-    """Return what importing would give, every problem named; nothing is kept."""
-    return preview(spec, files, workspace.store.policy(spec.policy))
+    """Return what importing would give, every problem named; nothing is kept.
+
+    Raises:
+        BadInput, NotFound: for whole-file problems.
+        Refused: if the golden set belongs to another policy.
+    """
+    policy = workspace.store.policy(spec.policy)
+    if spec.golden in workspace.store.golden_names():
+        workspace.store.golden(spec.golden).check_policy(spec.policy)
+    return preview(spec, files, policy)
 
 
 def import_golden(
@@ -123,19 +147,64 @@ def next_task(workspace: Workspace, golden: str, labeler: str, *, skipped: Seque
     A pair is finished when every dimension and the overall grade have an answer from this labeler. What comes back
     holds no judgement and nobody else's label.
     """
-    info = workspace.store.golden(golden)
-    policy = workspace.store.policy(info.policy)
+    policy = workspace.store.policy(workspace.store.golden(golden).policy)
     members = workspace.store.members(golden)
     answers = workspace.store.label_counts(golden, (*policy.keys, OVERALL))
-    mine = answers[answers["labeler"] == labeler].set_index("pair_id")["dimensions"]
-    done = set(mine[mine >= len(policy.keys) + 1].index)
+    done = _finished(answers, policy, labeler)
     others = answers[answers["labeler"] != labeler].groupby("pair_id").size()
     left = members[~members["pair_id"].isin(done | set(skipped))]
     if left.empty:
         return None
     seen = left["pair_id"].map(others).fillna(0)
     chosen = str(left["pair_id"].iloc[int(seen.to_numpy().argmin())])
-    return Task(workspace.store.pairs([chosen], golden)[chosen], policy, done=len(done), total=len(members))
+    return _task(workspace, golden, policy, labeler, chosen, len(done), len(members))
+
+
+def open_task(workspace: Workspace, golden: str, labeler: str, pair_id: str) -> Task:
+    """Return one chosen pair as a task, to look at one's own answers again and correct them.
+
+    Raises:
+        NotFound: for a pair that is not in the set.
+    """
+    policy = workspace.store.policy(workspace.store.golden(golden).policy)
+    members = workspace.store.members(golden)
+    if not (members["pair_id"] == pair_id).any():
+        raise NotFound(f"Golden set '{golden}' has no pair {pair_id}.", "The link may be of another set.")
+    answers = workspace.store.label_counts(golden, (*policy.keys, OVERALL))
+    done = _finished(answers, policy, labeler)
+    return _task(workspace, golden, policy, labeler, pair_id, len(done), len(members))
+
+
+def _finished(answers: pd.DataFrame, policy: Policy, labeler: str) -> set[str]:
+    mine = answers[answers["labeler"] == labeler].set_index("pair_id")["dimensions"]
+    return set(mine[mine >= len(policy.keys) + 1].index)
+
+
+def _task(
+    workspace: Workspace, golden: str, policy: Policy, labeler: str, pair_id: str, done: int, total: int
+) -> Task:
+    labels = workspace.store.labels(golden, pair_id=pair_id)
+    mine = newest(labels[labels["labeler"] == labeler])
+    known = mine["dimension"].isin((*policy.keys, OVERALL))
+    answers = dict(zip(mine.loc[known, "dimension"], mine.loc[known, "grade"].tolist(), strict=True))
+    note = str(mine["note"].iloc[-1]) if len(mine) else ""
+    return Task(workspace.store.pairs([pair_id], golden)[pair_id], policy, done, total, answers, note)
+
+
+def unanswered(policy: Policy, answers: Mapping[str, int]) -> list[str]:
+    """Return the dimensions, and "overall", that ``answers`` leaves open; the pair is finished when none is."""
+    return [key for key in (*policy.keys, OVERALL) if key not in answers]
+
+
+def labeler_progress(workspace: Workspace, golden: str) -> pd.DataFrame:
+    """Return labeler, pairs (with any answer) and finished (every dimension and overall), most pairs first."""
+    policy = workspace.store.policy(workspace.store.golden(golden).policy)
+    answers = workspace.store.label_counts(golden, (*policy.keys, OVERALL))
+    answers["finished"] = answers["dimensions"] >= len(policy.keys) + 1
+    found = answers.groupby("labeler", as_index=False).agg(
+        pairs=("pair_id", "size"), finished=("finished", "sum")
+    )
+    return found.sort_values(["pairs", "labeler"], ascending=[False, True], ignore_index=True)
 
 
 def submit_labels(
@@ -200,6 +269,31 @@ def golden_coverage(workspace: Workspace, golden: str, *, split: str = "all") ->
     counts = counts[[*levels, NOT_APPLICABLE, NOT_GRADED]]
     return Coverage(
         counts, len(ids), members["query_id"].nunique(), tuple(sorted(labels["labeler"].unique()))
+    )
+
+
+def empty_levels(policy: Policy, found: Coverage) -> dict[str, list[int]]:
+    """Return, for each dimension that has any, the levels on which no pair settles."""
+    empty = {
+        key: [level for level in policy.scale(key) if not found.counts.at[key, level]]
+        for key in found.counts.index
+    }
+    return {key: levels for key, levels in empty.items() if levels}
+
+
+def golden_figures(workspace: Workspace, golden: str) -> Figures:
+    """Return how large a golden set is and what of it is published.
+
+    Raises:
+        NotFound: if there is no set of this name.
+    """
+    info = workspace.store.golden(golden)
+    counts = workspace.store.split_counts(golden)
+    return Figures(
+        info,
+        pairs={split: pairs for split, (pairs, _) in counts.items()},
+        queries={split: queries for split, (_, queries) in counts.items()},
+        snapshots=tuple(workspace.store.snapshots(golden)),
     )
 
 

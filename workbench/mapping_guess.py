@@ -18,6 +18,7 @@ NOTE_NAMES = ("note", "comment", "rationale", "reason")
 AT_NAMES = ("at", "labeled_at", "annotated_at", "timestamp", "created_at")
 NA_WORDS = ("n/a", "na", "not applicable")
 META_LENGTH = 80
+META_NAME_LENGTH = 60
 
 Rows = Sequence[Mapping[str, str]]
 
@@ -47,9 +48,31 @@ def guess_spec(columns: Sequence[str], sample_rows: Rows, policy: Body, *, file:
     }
 
 
+def guess_grades(
+    columns: Sequence[str], sample_rows: Rows, policy: Body, graded: Sequence[tuple[str, str]]
+) -> dict[str, Any]:
+    """Return ``grades`` and ``na`` of a source of labels: what level names and N/A marks its cells hold.
+
+    Args:
+        graded: (dimension or "" where the rows say it, column of grades), as a person chose them.
+    """
+    return _Guess(columns, sample_rows, policy).translation(graded)
+
+
+def meta_columns(columns: Sequence[str]) -> dict[str, str]:
+    """Return column -> the name that it may have as metadata; columns without a usable name are left out."""
+    named = {column: normal(column) for column in columns}
+    return {
+        column: name
+        for column, name in named.items()
+        if name.isascii() and name[:1].isalpha() and len(name) <= META_NAME_LENGTH
+    }
+
+
 class _Guess:
     def __init__(self, columns: Sequence[str], rows: Rows, policy: Body) -> None:
         self.policy = policy
+        self.named = meta_columns(columns)
         self.free = {normal(column): column for column in reversed(columns)}
         self.seen = {
             column: {text for row in rows if (text := row.get(column, "").strip())} for column in columns
@@ -155,7 +178,5 @@ class _Guess:
         return {
             form: column
             for form, column in reversed(self.free.items())
-            if form.isascii()
-            and form[:1].isalpha()
-            and all(len(text) <= META_LENGTH for text in self.seen[column])
+            if column in self.named and all(len(text) <= META_LENGTH for text in self.seen[column])
         }

@@ -50,7 +50,7 @@ def overview(workspace: Workspace, name: str) -> Overview:
             name="policy",
             figure=f"v{policy.version}",
             detail=f"{len(policy.dimensions)} dimensions, {len(list(policy.clauses()))} clauses"
-            + (f"; {len(drafts)} draft{'s' if len(drafts) > 1 else ''}" if drafts else ""),
+            + (f"; {_count(len(drafts), 'draft')}" if drafts else ""),
         ),
         Station(
             name="golden labels",
@@ -60,7 +60,7 @@ def overview(workspace: Workspace, name: str) -> Overview:
         Station(
             name="judge runs",
             figure=str(len(finished)),
-            detail=f"{len({run.judge.name for run in finished})} judges"
+            detail=f"{_count(len({run.judge.name for run in finished}), 'judge')}"
             + (f"; {len(under_way)} under way" if under_way else ""),
         ),
         Station(
@@ -83,6 +83,10 @@ def overview(workspace: Workspace, name: str) -> Overview:
         stale=stale,
         sample=any(info.sample for info in sets),
     )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _best(workspace: Workspace, finished: list[Run]) -> tuple[Run, float] | None:

@@ -14,7 +14,7 @@ from datetime import datetime
 from functools import cached_property
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StringConstraints, field_validator, model_validator
+from pydantic import Field, FiniteFloat, StringConstraints, field_validator, model_validator
 
 from workbench.errors import NotFound
 from workbench.expression import Expression
@@ -109,6 +109,13 @@ class Layout(Value):
     query: Side
     document: Side
 
+    @model_validator(mode="after")
+    def _distinct(self) -> Layout:
+        if self.query.name == self.document.name:
+            raise ValueError(f"both sides are called '{self.query.name}'; give each its own name")
+        _refuse_twice("field", self.field_names())
+        return self
+
     def field_names(self) -> list[str]:
         """Return every field as ``side.field``, the form that ``considers`` uses."""
         return [f"{side.name}.{field}" for side in (self.query, self.document) for field in side.fields]
@@ -148,7 +155,7 @@ class Overall(Value):
 
     combine: Literal["weighted_mean", "minimum"] = "weighted_mean"
     gates: tuple[Gate, ...] = ()
-    cut_points: tuple[float, ...] = Field(min_length=1)
+    cut_points: tuple[FiniteFloat, ...] = Field(min_length=1)
 
     @property
     def scale(self) -> tuple[int, ...]:
@@ -182,6 +189,7 @@ class Body(Value):
     def _coherent(self) -> Body:
         keys = [dimension.key for dimension in self.dimensions]
         _refuse_twice("dimension", keys)
+        _refuse_twice("term", [term.term for term in self.terms])
         ids = [clause.id for _, clause in self.clauses()]
         ids += [p.id for d in self.dimensions for p in d.precedents] + [g.id for g in self.overall.gates]
         _refuse_twice("id", ids)

@@ -25,6 +25,8 @@ Item = TypeVar("Item")
 GENERAL = "general"
 DOCUMENT = "document"
 OVERALL_RULE = "overall"
+LEAST_KEPT_WORDS = 3
+"""Equal words in a row that are shown as kept between two changed stretches."""
 
 
 class Change(Value):
@@ -50,17 +52,26 @@ class Change(Value):
 
 
 def word_diff(before: str, after: str) -> tuple[tuple[str, str], ...]:
-    """Return runs of (op, text) that turn ``before`` into ``after``, by words; ``=`` and ``-`` give before."""
+    """Return runs of (op, text) that turn ``before`` into ``after``, by words.
+
+    ``=`` and ``-`` runs together give before, ``=`` and ``+`` runs give after. A stretch of fewer than
+    ``LEAST_KEPT_WORDS`` equal words between two changes counts as changed: a sentence that shares only "the" and
+    "of" with its successor reads better as replaced.
+    """
     a, b = (re.findall(r"\s+|\w+|[^\w\s]", text) for text in (before, after))
+    codes = SequenceMatcher(None, a, b, autojunk=False).get_opcodes()
     runs: list[tuple[str, str]] = []
-    for op, a0, a1, b0, b1 in SequenceMatcher(None, a, b, autojunk=False).get_opcodes():
-        if op == "equal":
+    removed = added = ""
+    for i, (op, a0, a1, b0, b1) in enumerate(codes):
+        words = sum(token[0].isalnum() for token in a[a0:a1])
+        if op == "equal" and (words >= LEAST_KEPT_WORDS or i in (0, len(codes) - 1)):
+            runs += [(sign, text) for sign, text in (("-", removed), ("+", added)) if text]
             runs.append(("=", "".join(a[a0:a1])))
-            continue
-        if a1 > a0:
-            runs.append(("-", "".join(a[a0:a1])))
-        if b1 > b0:
-            runs.append(("+", "".join(b[b0:b1])))
+            removed = added = ""
+        else:
+            removed += "".join(a[a0:a1])
+            added += "".join(b[b0:b1])
+    runs += [(sign, text) for sign, text in (("-", removed), ("+", added)) if text]
     return tuple(runs)
 
 
@@ -79,11 +90,12 @@ def diff(before: Body, after: Body) -> tuple[Change, ...]:
         ordered=False,
     )
     changes += _value("pair", DOCUMENT, "pair", before.pair.field_names(), after.pair.field_names())
-    changes += _clauses(GENERAL, before.general, after.general)
+    known = {clause.id for _, clause in before.clauses()}
+    changes += _clauses(GENERAL, before.general, after.general, known)
     old = {dimension.key: dimension for dimension in before.dimensions}
     for dimension in after.dimensions:
         if dimension.key in old:
-            changes += _dimension(old[dimension.key], dimension)
+            changes += _dimension(old[dimension.key], dimension, known)
         else:
             changes.append(_whole("added", dimension))
     kept = set(after.keys)
@@ -105,18 +117,18 @@ def sections_to_judge(changes: Iterable[Change], keys: Sequence[str]) -> tuple[s
     return tuple(key for key in keys if key in touched)
 
 
-def _dimension(a: Dimension, b: Dimension) -> list[Change]:
+def _dimension(a: Dimension, b: Dimension, known: set[str]) -> list[Change]:
     key = b.key
     changes = _text("dimension", key, "title", a.title, b.title)
     changes += _text("question", key, "question", a.question, b.question)
-    changes += _value("weight", key, "weight", f"{a.weight:g}", f"{b.weight:g}")
+    changes += _value("weight", key, "weight", _number(a.weight), _number(b.weight))
     changes += _value("considers", key, "considers", sorted(a.considers), sorted(b.considers))
     changes += _value("allow_na", key, "N/A allowed", a.allow_na, b.allow_na)
     changes += _matched(
         "level", key, a.levels, b.levels,
         key=lambda level: f"level {level.value}", show=lambda level: f"{level.name}: {level.criteria}", ordered=False,
     )  # fmt: skip
-    changes += _clauses(key, a.clauses, b.clauses)
+    changes += _clauses(key, a.clauses, b.clauses, known)
     changes += _matched(
         "precedent", key, a.precedents, b.precedents,
         key=lambda p: p.id,
@@ -145,13 +157,15 @@ def _overall(before: Body, after: Body) -> list[Change]:
         show=lambda g: f"when {g.when}, " + (f"at most {g.at_most}" if g.at_most is not None else f"at least {g.at_least}")
         + (f" – {g.because}" if g.because else ""),
     )  # fmt: skip
-    cuts = [", ".join(f"{cut:g}" for cut in rule.cut_points) for rule in (a, b)]
+    cuts = [", ".join(map(_number, rule.cut_points)) for rule in (a, b)]
     changes += _value("cut_points", OVERALL_RULE, "cut points", *cuts)
     return changes
 
 
-def _clauses(section: str, before: Sequence[Clause], after: Sequence[Clause]) -> list[Change]:
-    known = {clause.id for clause in before}
+def _clauses(
+    section: str, before: Sequence[Clause], after: Sequence[Clause], known: set[str]
+) -> list[Change]:
+    """Return the changes of one section's clauses; ``known`` are the ids of all clauses before."""
     changes = _matched("clause", section, before, after, key=lambda c: c.id, show=lambda c: c.text)
     splits = {c.id: c.split_from for c in after if c.split_from in known and c.id not in known}
     return [
@@ -217,6 +231,11 @@ def _moved(before: Sequence[str], after: Sequence[str]) -> list[str]:
 
 def _text(part: Part, section: str, name: str, a: str, b: str) -> list[Change]:
     return [] if a == b else [Change(kind="reworded", part=part, section=section, id=name, before=a, after=b)]
+
+
+def _number(value: float) -> str:
+    """Return the shortest text that tells ``value`` from any other number."""
+    return repr(value).removesuffix(".0")
 
 
 def _value(part: Part, section: str, name: str, a: Any, b: Any) -> list[Change]:

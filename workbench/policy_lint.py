@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Iterator
 from difflib import SequenceMatcher
@@ -13,6 +14,8 @@ from workbench.identity import Value
 from workbench.policy import Body
 
 VAGUE = ("appropriate", "reasonable", "sufficient", "adequate", "good enough", "suitable", "somewhat", "etc.")
+MOST_COMBINATIONS = 100_000
+"""Gates over more combinations of grades than this are not tried out."""
 NEARLY_EQUAL = 0.9
 """Share of equal words from which the criteria of two levels count as one wording."""
 
@@ -119,9 +122,11 @@ def _gates(body: Body) -> Iterator[Finding]:
             [*body.dimension(name).scale, *([None] if body.dimension(name).allow_na else [])]
             for name in expression.names
         ]
+        if math.prod(map(len, choices)) > MOST_COMBINATIONS:
+            continue
         outcomes = {
             expression.holds(dict(zip(expression.names, combination, strict=True)))
-            for combination in itertools.islice(itertools.product(*choices), 100_000)
+            for combination in itertools.product(*choices)
         }
         if outcomes == {False}:
             yield Finding(severity="warning", place=gate.id, message=f"'{gate.when}' can never be true.")

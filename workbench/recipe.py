@@ -47,9 +47,15 @@ class Schedule(Value):
         default=None, ge=1, description="Stop after so many steps, whatever the epochs."
     )
     batch_size: int = Field(default=16, ge=1, le=4096, description="Pairs a step.")
-    learning_rate: float = Field(default=1e-4, gt=0, le=1, description="Peak learning rate of the backbone.")
+    learning_rate: float = Field(default=3e-5, gt=0, le=1, description="Peak learning rate of the backbone.")
     head_learning_rate: float = Field(
-        default=1e-3, gt=0, le=1, description="Peak learning rate of the new heads."
+        default=1e-4, gt=0, le=1, description="Peak learning rate of the new heads."
+    )
+    head_penalty: float | None = Field(
+        default=5.0,
+        gt=0,
+        le=1e6,
+        description="The heads are first fitted to the backbone as it is, with this L2 penalty; null: not.",
     )
     warmup: float = Field(default=0.1, ge=0, lt=1, description="Share of steps with rising learning rate.")
     decay: Literal["linear", "cosine"] = Field(
@@ -71,15 +77,20 @@ class TrainedRecipe(Value):
     layers: int | None = Field(
         default=None, ge=1, description="Keep only the first so many layers; null for all."
     )
-    pooling: Literal["mean", "cls", "last"] = Field(
-        default="mean", description="How token states become one: cls for encoders, last for decoders, mean for both."
+    pooling: Literal["sides", "mean", "cls", "last"] = Field(
+        default="sides",
+        description="How token states become one vector: sides (each side's mean, their difference and product), "
+        "mean of all, cls (encoders), last (decoders).",
     )
     max_tokens: int = Field(default=256, ge=16, le=32768, description="Tokens a pair, both sides together.")
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="Number format of training."
     )
     ordinal_weight: float = Field(
-        default=1.0, ge=0, le=100, description="Weight of the squared earth mover's distance beside cross-entropy."
+        default=1.0,
+        ge=0,
+        le=100,
+        description="Weight of the squared earth mover's distance beside cross-entropy.",
     )
     data: Data
     schedule: Schedule = Schedule()

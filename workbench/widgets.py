@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Iterable, Mapping, Sequence
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import lru_cache
 from importlib import resources
 from typing import Any
 
+import pandas as pd
 import streamlit as st
 from markdown_it import MarkdownIt
 
@@ -15,6 +17,7 @@ from workbench import colours
 from workbench.agreement import Estimate
 from workbench.errors import WorkbenchError
 from workbench.golden import NOT_APPLICABLE, NOT_GRADED, UNRATEABLE, Pair
+from workbench.identity import content_hash
 from workbench.policy import OVERALL, Body, Policy
 from workbench.policy_diff import Change
 from workbench.run import Judgement
@@ -24,6 +27,18 @@ LONG_FIELD = 420
 """Characters from which a field of a pair is folded."""
 
 _MARKDOWN = MarkdownIt("commonmark", {"html": False})
+_WORD = re.compile(r"\w+")
+_COMMON = """
+about after also although among another because been before being between both came come could does doing done
+during each either even ever every from good great have having here into itself just keep kept know less like likes
+made make makes many more most much must need needs never only onto other others ours over part same shall should
+since some such take than that their them then there these they thing things this those three through under until
+upon used uses very want wants well were what when where which while whom whose will with within without work working
+would year years your
+"""
+_COMMON_WORDS = frozenset(_COMMON.split())
+"""English words that say nothing about a match."""
+_MARKS = re.compile(r"([\\`*_{}\[\]()<>#+!|~$:-])")
 _CODES = {NOT_APPLICABLE: "N/A", NOT_GRADED: "–", UNRATEABLE: "unrateable"}
 
 
@@ -41,6 +56,12 @@ def style() -> None:
 @lru_cache(maxsize=1)
 def _sheet() -> str:
     return (resources.files("workbench") / "templates" / "look.css").read_text("utf-8")
+
+
+def script(name: str) -> None:
+    """Run one of our own scripts from the templates folder on the page; never anything from outside."""
+    text = (resources.files("workbench") / "templates" / name).read_text("utf-8")
+    st.html(f"<script>{text}</script>", unsafe_allow_javascript=True)
 
 
 def sidebar_identity(space: Workspace) -> None:
@@ -93,7 +114,11 @@ def chip(grade: int, scale: Sequence[int], hint: str = "") -> str:
 
 def number(value: float | None, digits: int = 2, *, signed: bool = False) -> str:
     """Return a number for a table, or a dash."""
-    return "–" if value is None else f"{value:{'+' if signed else ''}.{digits}f}"
+    if value is None:
+        return "–"
+    text = f"{value:{'+' if signed else ''}.{digits}f}"
+    # -0.00 and +0.00 are both nothing; a real minus sign is as wide as a plus.
+    return f"{0:.{digits}f}" if float(text) == 0 else text.replace("-", "−")
 
 
 def estimate(found: Estimate | None, *, signed: bool = False) -> str:
@@ -120,7 +145,11 @@ def table(header_cells: Sequence[str], rows: Iterable[Sequence[str]], *, numeric
 
 
 def words(change: Change) -> str:
-    """Return a change's text with removed and added words marked."""
+    """Return a change's text with removed and added words marked; what is new or gone as a whole is not marked."""
+    if change.kind == "removed":
+        return f"<del>{html.escape(change.before)}</del>"
+    if not change.before or change.kind == "moved":
+        return html.escape(change.after)
     tags = {"=": ("", ""), "-": ("<del>", "</del>"), "+": ("<ins>", "</ins>")}
     return "".join(f"{tags[op][0]}{html.escape(text)}{tags[op][1]}" for op, text in change.words)
 
@@ -131,39 +160,66 @@ def clause(clause_id: str, body_html: str, note: str = "") -> str:
     return f'<div class="wb-clause"><div class="id">{html.escape(clause_id)}{tag}</div><div>{body_html}</div></div>'
 
 
-def pair_side(fields: Mapping[str, str], order: Sequence[str], *, marked: Iterable[str] = ()) -> str:
-    """Return one side of a pair: its fields in the policy's order, long ones folded, words in ``marked`` lit."""
+def pair_side(
+    fields: Mapping[str, str], order: Sequence[str], *, marked: Iterable[str] = (), fold: int = LONG_FIELD
+) -> str:
+    """Return one side of a pair: its fields in the policy's order, long ones folded, words in ``marked`` lit.
+
+    Args:
+        marked: words, upper and lower case alike.
+        fold: characters from which a field is folded.
+    """
     names = [name for name in order if name in fields] + [name for name in fields if name not in order]
+    lit = frozenset(word.casefold() for word in marked)
     parts = []
     for name in names:
         text = fields[name].strip()
         if not text:
             continue
-        shown = _lit(text, marked)
-        if len(text) > LONG_FIELD:
-            cut = text.rfind(" ", 0, LONG_FIELD)
-            start = html.escape(text[: cut if cut > 0 else LONG_FIELD])
-            shown = f"<details><summary>{start} …</summary><div>{_lit(text, marked)}</div></details>"
+        shown = _lit(text, lit)
+        if len(text) > fold:
+            cut = max(text.rfind(" ", 0, fold), 0) or fold
+            start, rest = _lit(text[:cut], lit), _lit(text[cut:], lit)
+            shown = f"<details><summary>{start}</summary><span>{rest}</span></details>"
         parts.append(f'<div class="wb-field"><b>{html.escape(name.replace("_", " "))}</b>{shown}</div>')
     return "".join(parts) or '<span class="wb-muted">no text</span>'
 
 
-def _lit(text: str, marked: Iterable[str]) -> str:
-    escaped = html.escape(text).replace("\n", "<br>")
-    for word in sorted({html.escape(word) for word in marked if len(word) > 3}, key=len, reverse=True):
-        escaped = escaped.replace(word, f'<span class="wb-mark">{word}</span>')
-    return escaped
+def _lit(text: str, lit: frozenset[str]) -> str:
+    parts, done = [], 0
+    for found in _WORD.finditer(text) if lit else ():
+        if found[0].casefold() in lit:
+            parts.append(html.escape(text[done : found.start()]))
+            parts.append(f'<span class="wb-mark">{html.escape(found[0])}</span>')
+            done = found.end()
+    return "".join([*parts, html.escape(text[done:])]).replace("\n", "<br>")
 
 
-def pair_panes(pair: Pair, policy: Body) -> None:
-    """Draw a pair: query left, document right, as the policy lays it out."""
+def shared_words(pair: Pair) -> frozenset[str]:
+    """Return the words of the query that occur in the document, in lower case; short and common ones left out."""
+    query, document = (
+        {word.casefold() for text in fields.values() for word in _WORD.findall(text)}
+        for fields in (pair.query, pair.document)
+    )
+    return frozenset(word for word in query & document if len(word) > 3 and word not in _COMMON_WORDS)
+
+
+def pair_panes(pair: Pair, policy: Body, *, lit: bool = False, fold: int = LONG_FIELD) -> None:
+    """Draw a pair: query left, document right, as the policy lays it out.
+
+    Args:
+        lit: light the words of the query that occur in the document.
+        fold: characters from which a field is folded.
+    """
+    marked = shared_words(pair) if lit else frozenset()
     left, right = st.columns(2, gap="medium")
-    for column, side, fields in (
-        (left, policy.pair.query, pair.query),
-        (right, policy.pair.document, pair.document),
+    for column, side, fields, words_lit in (
+        (left, policy.pair.query, pair.query, frozenset()),
+        (right, policy.pair.document, pair.document, marked),
     ):
         with column, st.container(border=True):
-            st.html(f'<div class="wb-eyebrow">{html.escape(side.name)}</div>{pair_side(fields, side.fields)}')
+            body = pair_side(fields, side.fields, marked=words_lit, fold=fold)
+            st.html(f'<div class="wb-eyebrow">{html.escape(side.name)}</div>{body}')
 
 
 def judgement(found: Judgement | None, scale: Sequence[int], policy: Body) -> str:
@@ -207,11 +263,69 @@ def level_hint(policy: Body, key: str, grade: int) -> str:
 
 def choose_policy(label: str = "Policy", key: str = "policy") -> str | None:
     """Draw the choice of a policy by name, bound to the URL; None where there is none."""
-    names = workspace().store.policy_names()
-    if not names:
-        empty("No policies yet.", "Put a document under `policies/<name>/v1.yaml` and run `workbench sync`.")
+    if not has_policy():
         return None
-    return st.selectbox(label, names, key=key, bind="query-params")
+    names = workspace().store.policy_names()
+    return pick(st.selectbox, label, names, key=key)
+
+
+def pick(
+    draw: Callable[..., Any],
+    label: str,
+    options: Sequence[Any],
+    *,
+    key: str,
+    default: Any = None,
+    **more: Any,
+) -> Any:
+    """Draw a choice whose value, not its wording, is in the URL; return what is chosen.
+
+    Streamlit's own binding writes the formatted text, which changes with a date or a title; a link should hold the
+    id. ``draw`` is ``st.selectbox``, ``st.radio`` or ``st.segmented_control``. The default is left out of the URL.
+    """
+    first = default if default in options else options[0]
+    if st.session_state.get(key) not in options:
+        by_text = {str(option): option for option in options}
+        st.session_state[key] = by_text.get(st.query_params.get(key, ""), first)
+    if draw is st.segmented_control:
+        more["required"] = True
+    chosen = draw(label, options, key=key, **more)
+    if chosen == first:
+        st.query_params.pop(key, None)
+    elif st.query_params.get(key) != str(chosen):
+        st.query_params[key] = str(chosen)
+    return chosen
+
+
+def change_list(changes: Sequence[Change]) -> None:
+    """Draw changes one below the other, words marked."""
+    if changes:
+        st.html(
+            "".join(
+                clause(
+                    change.id,
+                    f'<div class="wb-words wb-small">{words(change)}</div>',
+                    change.kind + (f" from {change.origin}" if change.origin else ""),
+                )
+                for change in changes
+            )
+        )
+
+
+def has_golden() -> bool:
+    """Return whether there is a golden set; draw what to do where there is none."""
+    if workspace().store.golden_names():
+        return True
+    empty("No golden sets yet.", "Import one on the Golden set page, or run `workbench golden import FILE`.")
+    return False
+
+
+def has_policy() -> bool:
+    """Return whether there is a policy; draw what to do where there is none."""
+    if workspace().store.policy_names():
+        return True
+    empty("No policies yet.", "Put a document under `policies/<name>/v1.yaml` and run `workbench sync`.")
+    return False
 
 
 def choose_golden(label: str = "Golden set", key: str = "golden") -> str | None:
@@ -222,7 +336,37 @@ def choose_golden(label: str = "Golden set", key: str = "golden") -> str | None:
             "No golden sets yet.", "Import one on the Golden set page, or run `workbench golden import FILE`."
         )
         return None
-    return st.selectbox(label, names, key=key, bind="query-params")
+    return pick(st.selectbox, label, names, key=key)
+
+
+def open_row(view: pd.DataFrame, ids: Sequence[str], parameter: str, **options: Any) -> str | None:
+    """Draw a table whose rows open, and return the id of the open one; the URL says which it is.
+
+    Args:
+        view: what is shown, one row an id.
+        ids: what the rows stand for.
+        parameter: name in the URL.
+        options: for ``st.dataframe``.
+    """
+    wanted = st.query_params.get(parameter)
+    # A selection is kept by position: with other rows it is another table, opened where the URL says.
+    key = content_hash(parameter, list(ids))
+
+    def choose() -> None:
+        rows = st.session_state[key]["selection"]["rows"]
+        if rows:
+            st.query_params[parameter] = ids[rows[0]]
+        else:
+            st.query_params.pop(parameter, None)
+
+    rows = [ids.index(wanted)] if wanted in ids else []
+    st.dataframe(
+        view, hide_index=True, key=key, on_select=choose, selection_mode="single-row",
+        selection_default={"selection": {"rows": rows, "columns": []}}, **options,
+    )  # fmt: skip
+    if wanted and not rows:
+        st.warning(f"There is no {parameter} '{plain(wanted)}' in this workspace. Choose a row of the table.")
+    return wanted if rows else None
 
 
 def version_name(policy: Policy) -> str:
@@ -234,6 +378,11 @@ def version_name(policy: Policy) -> str:
 def money(value: float | None) -> str:
     """Return a cost; unknown is said, never 0."""
     return "unknown" if value is None else f"${value:,.4f}" if value < 1 else f"${value:,.2f}"
+
+
+def roughly(count: int) -> str:
+    """Return an estimated count to three digits, so that it does not look exact."""
+    return f"{int(float(f'{count:.3g}')):,}"
 
 
 def flash() -> None:
@@ -252,5 +401,17 @@ def attempt(verb: Any, *args: Any, **kwargs: Any) -> Any:
     try:
         return verb(*args, **kwargs)
     except WorkbenchError as error:
-        say("error", f"**{error.message}** {error.hint}")
+        say("error", problem(error))
         return None
+
+
+def plain(text: str) -> str:
+    """Return text for Markdown that shows as it is written; our own `code` spans stay code."""
+    return "".join(
+        part if i % 2 else _MARKS.sub(r"\\\1", part) for i, part in enumerate(re.split(r"(`[^`\n]+`)", text))
+    )
+
+
+def problem(error: WorkbenchError) -> str:
+    """Return an error as Markdown: what is wrong in bold, then what to do about it."""
+    return f"**{plain(error.message)}** {plain(error.hint)}"

@@ -21,8 +21,8 @@ from typing import Any
 import pandas as pd
 from pydantic import TypeAdapter
 
-from workbench.documents import read_text
 from workbench.errors import WorkbenchError
+from workbench.files import read_text
 from workbench.golden import Pair, Split, typed_labels
 from workbench.jobfolder import FolderReporter, JobFolder, Result
 from workbench.judges.build import Inputs, build_judge

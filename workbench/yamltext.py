@@ -16,9 +16,21 @@ from workbench.errors import BadInput
 Place = tuple[str | int, ...]
 Model = TypeVar("Model", bound=BaseModel)
 
+MOST_DEPTH = 40
+MOST_PLACES = 200_000
+"""Places in one document, aliases written out; a policy of 30 pages has about 3,000."""
+
 
 class _Loader(yaml.SafeLoader):
     """Safe loader that leaves times as text, so that the model decides what a field is."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        """Return the node's value; a scalar that is none of its tag's type is an error with a line."""
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, KeyError, AttributeError, OverflowError) as error:
+            problem = f"{_shown(node.value)} is not a value of its type"
+            raise yaml.constructor.ConstructorError(None, None, problem, node.start_mark) from error
 
 
 _Loader.yaml_implicit_resolvers = {
@@ -51,8 +63,12 @@ class YamlText:
                 f"{where}{line}: not valid YAML ({error.problem or error.context}).",
                 "Check the indentation and quotes there; text with ': ' or a leading special sign needs quotes.",
             ) from error
-        except yaml.YAMLError as error:
-            raise BadInput(f"{where}: not valid YAML ({error}).", "Save it as UTF-8 text.") from error
+        except yaml.reader.ReaderError as error:
+            line = f", line {text.count(chr(10), 0, error.position) + 1}"
+            raise BadInput(
+                f"{where}{line}: holds the control character {chr(error.character)!r}.",
+                "Remove it; it may not be seen in every editor.",
+            ) from error
         except RecursionError as error:
             raise BadInput(f"{where}: nested too deeply.", "A document has at most a few levels.") from error
 
@@ -64,12 +80,25 @@ class YamlText:
         return None
 
     def _walk(self, node: yaml.Node, place: Place, depth: int = 0) -> None:
-        if depth > 40:
-            raise BadInput(f"{self.where}: nested too deeply.", "A document has at most a few levels.")
-        self._lines.setdefault(place, node.start_mark.line + 1)
+        line = node.start_mark.line + 1
+        if depth > MOST_DEPTH:
+            raise BadInput(
+                f"{self.where}, line {line}: nested too deeply.", "A document has at most a few levels."
+            )
+        if len(self._lines) > MOST_PLACES:  # a few lines of aliases of aliases stand for billions of places
+            raise BadInput(
+                f"{self.where}, line {line}: more than {MOST_PLACES:,} values.",
+                "Write the repeated parts out, or split the document.",
+            )
+        self._lines.setdefault(place, line)
         if isinstance(node, yaml.MappingNode):
             seen = set()
             for key, value in node.value:
+                if not isinstance(key, yaml.ScalarNode):
+                    raise BadInput(
+                        f"{self.where}, line {key.start_mark.line + 1}: a key is a list or mapping.",
+                        "A key is one word before a colon; text that starts with [ or { needs quotes.",
+                    )
                 if key.value in seen:
                     raise BadInput(
                         f"{self.where}, line {key.start_mark.line + 1}: '{key.value}' is given twice.",
@@ -110,7 +139,7 @@ def describe(error: ValidationError, where: str, source: YamlText | None = None)
         reason = "this key is not known here"
     given = first.get("input")
     if first["type"] in {"string_type", "int_type", "int_parsing", "bool_type", "string_pattern_mismatch"}:
-        reason += f" (it is {given!r})"
+        reason += f" (it is {_shown(given)})"
     at = f", line {line}" if line else ""
     of = f" at {spot.replace('.[', '[')}" if spot else ""
     hint = (
@@ -118,9 +147,14 @@ def describe(error: ValidationError, where: str, source: YamlText | None = None)
     )
     if first["type"] == "string_type" and isinstance(given, bool | int | float | None):
         hint = (
-            "Put quotes around it: YAML reads bare None, No, Yes, On and numbers as something else than text."
+            "Put quotes around it: YAML reads bare No, Yes, On, null and numbers as something else than text."
         )
     return f"{where}{at}{of}: {reason}.", hint
+
+
+def _shown(value: Any) -> str:
+    text = repr(value)
+    return text if len(text) <= 80 else f"{text[:79]}…"
 
 
 class _Dumper(yaml.SafeDumper):
@@ -128,8 +162,10 @@ class _Dumper(yaml.SafeDumper):
 
 
 def _text(dumper: yaml.SafeDumper, value: str) -> yaml.ScalarNode:
-    # A literal block cannot hold trailing spaces or control characters; PyYAML then falls back to quotes.
-    style = "|" if "\n" in value else None
+    # A literal block cannot hold trailing spaces or control characters; PyYAML then falls back to quotes. It does
+    # not for these line separators, which would come back as line feeds or not at all.
+    separators = not {"\x85", "\u2028", "\u2029"}.isdisjoint(value)
+    style = '"' if separators else "|" if "\n" in value else None
     return dumper.represent_scalar("tag:yaml.org,2002:str", value, style=style)
 
 

@@ -75,6 +75,7 @@ class OrdinalModel:
     def fit(cls, features: FloatArray, levels: npt.NDArray[np.int_], count: int) -> OrdinalModel:
         """Return the model of ``levels`` (pairs,), each 0 … ``count``-1, at least two of them different."""
         from sklearn.linear_model import LogisticRegression
+        from threadpoolctl import threadpool_limits  # type: ignore[import-untyped]
 
         mean = features.mean(axis=0)
         spread = features.std(axis=0)
@@ -83,8 +84,9 @@ class OrdinalModel:
         steps = np.eye(count - 1) * _INTERCEPT
         rows = [np.hstack([scaled, np.tile(step, (len(scaled), 1))]) for step in steps]
         above = [levels > k for k in range(count - 1)]
-        regression = LogisticRegression(C=_C, fit_intercept=False, max_iter=2000)
-        regression.fit(np.vstack(rows), np.concatenate(above))
+        regression = LogisticRegression(C=_C, fit_intercept=False, solver="newton-cholesky")
+        with threadpool_limits(1):  # matrices this small lose more to waiting threads than they gain
+            regression.fit(np.vstack(rows), np.concatenate(above))
         coefficients = regression.coef_[0]
         # Descending at the optimum; this holds it against the solver's tolerance.
         thresholds = np.minimum.accumulate(coefficients[scaled.shape[1] :] * _INTERCEPT)

@@ -129,7 +129,10 @@ class TextEncoder:
             part = wanted[start : start + _LOOKUP]
             marks = ",".join("?" * len(part))
             rows = self._known.execute(f"SELECT text, value FROM vector WHERE text IN ({marks})", part)
-            found.update((key, np.frombuffer(value, dtype=np.float32)) for key, value in rows)
+            for key, value in rows:
+                if len(value) != 4 * self.dimension:
+                    raise sqlite3.DatabaseError("it holds a vector of another length")
+                found[key] = np.frombuffer(value, dtype=np.float32)
         return found
 
     def _compute(self, texts: Sequence[str]) -> list[FloatArray]:
@@ -165,12 +168,14 @@ class TextEncoder:
             return
         try:
             from transformers import AutoModel, AutoTokenizer
+            from transformers.utils import logging
         except ImportError as error:
             raise Unavailable(
                 "Encoding texts needs torch and transformers, which are not installed.",
                 "Install them with: pip install 'policy-workbench[offline]'.",
             ) from error
         try:
+            logging.disable_progress_bar()  # type: ignore[no-untyped-call]  # it only litters the log of a job
             self._tokenizer = AutoTokenizer.from_pretrained(self._folder, local_files_only=True)
             self._model = AutoModel.from_pretrained(
                 self._folder, local_files_only=True, use_safetensors=True

@@ -88,11 +88,11 @@ class DimensionFeatures:
         self._clauses = [clause.text for clause in dimension.clauses]
 
     def of(self, pairs: Sequence[Pair]) -> PairFeatures:
-        """Return the features of ``pairs``, in their order."""
+        """Return the features of ``pairs``, at least one, in their order."""
         query = [[pair.query.get(name, "") for pair in pairs] for name in self._query]
         document = [[pair.document.get(name, "") for pair in pairs] for name in self._document]
         columns, closeness, levels, clauses = self._lexical(query, document, len(pairs))
-        if self._encoder is not None and pairs:
+        if self._encoder is not None:
             more, closeness, levels, clauses = self._cosines(self._encoder, query, document, len(pairs))
             columns |= more
         blank = np.zeros(len(pairs), dtype=np.bool_)
@@ -143,11 +143,9 @@ class DimensionFeatures:
             levels[i] = [share(text, q | d) for text in level_words]
             clauses[i] = [share(text, q | d) for text in clause_words]
             rows.append(row)
-        names = list(rows[0]) if rows else []
-        columns = {name: np.array([row[name] for row in rows]) for name in names}
+        columns = {name: np.array([row[name] for row in rows]) for name in rows[0]}
         columns |= _policy_columns("words", levels, clauses)
-        closeness = columns.get("weighted words of query in document", np.zeros(n))
-        return columns, closeness, levels, clauses
+        return columns, columns["weighted words of query in document"], levels, clauses
 
     def _cosines(
         self, encoder: Encoder, query: list[list[str]], document: list[list[str]], n: int
@@ -176,13 +174,13 @@ class DimensionFeatures:
         return columns, closeness, levels, clauses
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def words(text: str) -> frozenset[str]:
     """Return the distinct words and numbers of ``text``, case and compatibility forms folded."""
     return frozenset(_WORD.findall(_folded(text)))
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=1024)
 def trigrams(text: str) -> frozenset[str]:
     """Return the distinct runs of three characters of ``text``, words joined by single spaces.
 
@@ -192,7 +190,7 @@ def trigrams(text: str) -> frozenset[str]:
     return frozenset(line[i : i + 3] for i in range(len(line) - 2))
 
 
-@lru_cache(maxsize=8192)
+@lru_cache(maxsize=2048)
 def figures(text: str) -> frozenset[str]:
     """Return the distinct numbers of ``text`` as written, such as ``32`` or ``1,5``."""
     return frozenset(_NUMBER.findall(_folded(text)))

@@ -25,30 +25,27 @@ def page() -> None:
     widgets.header(
         "Compare", "How each judge and policy version agrees with the human labels, and what changed."
     )
+    if not widgets.has_golden():
+        return
     space = widgets.workspace()
     choice = st.columns([2, 2, 3])
     with choice[0]:
         golden = widgets.choose_golden()
-    if golden is None:
-        return
     with choice[1]:
-        split = st.segmented_control(
+        split = widgets.pick(
+            st.segmented_control,
             "Pairs",
             ["dev", "holdout", "all"],
-            default="dev",
-            required=True,
             key="split",
-            bind="query-params",
-            help="Judges and students may learn from dev labels. The holdout shows what is left of it; every look at it is counted.",
+            help="Judges and students may learn from dev labels. The holdout shows what is left of it; every look at "
+            "it is counted.",
         )
     with choice[2]:
-        labels = st.segmented_control(
+        labels = widgets.pick(
+            st.segmented_control,
             "Labels",
             ["live", "snapshot"],
-            default="live",
-            required=True,
             key="labels",
-            bind="query-params",
             format_func={"live": "as of now", "snapshot": "frozen with the snapshot"}.get,
         )
     runs = [run for run in space.store.runs(golden=golden) if run.status == "finished"]
@@ -95,7 +92,9 @@ def matrix(rows: list[MatrixRow], golden: str, split: str) -> None:
     body = []
     for row in rows:
         run = row.run
-        name = f"<b>{html.escape(run.judge.name)}</b>{trained_on_dev(run, split)}"
+        name = (
+            f'<span class="wb-nowrap"><b>{html.escape(run.judge.name)}</b>{trained_on_dev(run, split)}</span>'
+        )
         cells = [name, f"v{run.policy_version}", str(max((a.n for a in row.agreements.values()), default=0))]
         cells.append(str(run.totals.failed) if run.totals.failed else '<span class="wb-muted">0</span>')
         for key in titles:
@@ -174,9 +173,9 @@ def choose_two(runs: list[Run]) -> tuple[Run | None, Run | None]:
     left, right = st.columns(2)
     label = {run.id: f"{run.label} · {run.created_at:%d %b %H:%M}" for run in runs}
     with left:
-        a = st.selectbox("A", ids, index=first, format_func=label.get, key="run", bind="query-params")
+        a = widgets.pick(st.selectbox, "A", ids, key="run", default=ids[first], format_func=label.get)
     with right:
-        b = st.selectbox("B", ids, index=second, format_func=label.get, key="vs", bind="query-params")
+        b = widgets.pick(st.selectbox, "B", ids, key="vs", default=ids[second], format_func=label.get)
     if len(runs) < 2:
         widgets.empty(
             "There is only one run to see.", "Run the judge with another policy version, then compare."
@@ -203,7 +202,7 @@ def against(found: RunComparison) -> None:
     """Draw A against B: the answer in words, the deltas, then one dimension in depth."""
     titles = widgets.titles(found.policy_b)
     st.markdown(verdict(found, titles))
-    chart, deltas = st.columns([5, 7], gap="medium")
+    chart, deltas = st.columns([4, 7], gap="medium")
     ceilings = evaluation.human_agreement(widgets.workspace(), found.truth.golden, split=found.truth.split)
     with chart:
         st.plotly_chart(
@@ -223,14 +222,13 @@ def against(found: RunComparison) -> None:
             st.caption(
                 "Nobody labelled the overall grade; it follows from the settled dimensions by the newest rule."
             )
-    key = st.segmented_control(
+    key = widgets.pick(
+        st.segmented_control,
         "Look into",
         list(found.comparisons),
-        default=most_flips(found),
-        required=True,
-        format_func=titles.get,
         key="dimension",
-        bind="query-params",
+        default=most_flips(found),
+        format_func=titles.get,
     )
     if key in found.comparisons:
         depth(found, key, titles[key])
@@ -243,7 +241,7 @@ def verdict(found: RunComparison, titles: dict[str, str]) -> str:
         delta = comparison.delta.kappa_quadratic
         if delta.value is None or delta.low is None or delta.high is None:
             continue
-        text = f"{titles[key]} ({delta.value:+.2f})"
+        text = f"{titles[key]} ({widgets.number(delta.value, signed=True)})"
         noise = found.noise_a.get(key)
         if noise is not None and abs(delta.value) <= noise:
             noisy.append(text)
@@ -344,17 +342,7 @@ def policy_changes(found: RunComparison, key: str, title: str) -> None:
         st.caption("Both runs used the same rules here.")
         return
     with st.container(height=290, border=False):
-        shown = [*mine, *general]
-        st.html(
-            "".join(
-                widgets.clause(
-                    change.id,
-                    f'<div class="wb-words wb-small">{widgets.words(change)}</div>',
-                    change.kind + (f" from {change.origin}" if change.origin else ""),
-                )
-                for change in shown
-            )
-        )
+        widgets.change_list([*mine, *general])
 
 
 def flips(found: RunComparison, key: str) -> None:
@@ -438,7 +426,7 @@ def open_pair(found: RunComparison, pair_id: str, key: str) -> None:
         rows.append(
             [
                 f"<b>{html.escape(titles[name])}</b>" if name == key else html.escape(titles[name]),
-                people or "–",
+                f'<span class="wb-nowrap">{people or "–"}</span>',
                 *sides,
             ]
         )

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from workbench.store.golden_sets import GoldenInfo, GoldenStore
+from workbench.store.golden_sets import GoldenInfo, GoldenStore, SnapshotInfo
 from workbench.store.policies import Draft, PolicyStore
 from workbench.store.runs import RunStore, StoredCheckpoint, StoredJob
 
-__all__ = ["Draft", "GoldenInfo", "Store", "StoredCheckpoint", "StoredJob"]
+__all__ = ["Draft", "GoldenInfo", "SnapshotInfo", "Store", "StoredCheckpoint", "StoredJob"]
 
 
 class Store(PolicyStore, GoldenStore, RunStore):

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import sqlalchemy as sa
 
@@ -18,9 +22,9 @@ from workbench.golden import (
     Label,
     Pair,
     Split,
+    draw_splits,
     label_table,
     newest,
-    split_by_query,
     typed_labels,
 )
 from workbench.identity import Value
@@ -45,6 +49,25 @@ class GoldenInfo(Value):
     labels: int
     labelers: int
     snapshots: tuple[int, ...]
+
+    def check_policy(self, policy: str) -> None:
+        """Raise Refused if the set belongs to another policy."""
+        if self.policy != policy:
+            raise Refused(
+                f"Golden set '{self.name}' belongs to policy '{self.policy}', not '{policy}'.",
+                "Choose another name for it.",
+            )
+
+
+class SnapshotInfo(Value):
+    """A published snapshot without its content."""
+
+    version: int
+    message: str
+    author: str
+    published_at: datetime
+    pairs: int
+    labels: int
 
 
 class GoldenStore(StoreBase):
@@ -77,11 +100,7 @@ class GoldenStore(StoreBase):
         with self._write() as connection:
             if self._insert(connection, GoldenRow, [row]):
                 return True
-        if (kept := self.golden(name)).policy != policy:
-            raise Refused(
-                f"Golden set '{name}' belongs to policy '{kept.policy}', not '{policy}'.",
-                "Choose another name for it.",
-            )
+        self.golden(name).check_policy(policy)
         return False
 
     def golden_names(self) -> list[str]:
@@ -122,22 +141,21 @@ class GoldenStore(StoreBase):
     def add_pairs(self, name: str, pairs: Sequence[Pair], splits: Mapping[str, Split] | None = None) -> int:
         """Add pairs to a golden set and return how many were new to it.
 
-        Splits are drawn by query for new queries, unless ``splits`` (pair id -> split) fixes them; a pair that is
-        already a member keeps the split it has.
+        Splits are drawn by query for new queries, unless ``splits`` (pair id -> split) fixes them; a query that has
+        members keeps the split it has, also for documents that are new to it.
         """
         info = self.golden(name)
         unique = {pair.id: pair for pair in pairs}
         have = self.members(name)
-        if splits is None:
-            known: dict[str, Split] = dict(zip(have["pair_id"], have["split"], strict=True))
-            # A query that has members keeps their split, also for documents that are new to it.
-            by_query: dict[str, Split] = dict(zip(have["query_id"], have["split"], strict=True))
-            known |= {
-                pair.id: by_query[pair.query_id] for pair in unique.values() if pair.query_id in by_query
-            }
-            splits = split_by_query(
-                list(unique.values()), holdout=info.holdout, stratify=info.stratify, seed=name, given=known
-            )
+        known: dict[str, Split] = dict(zip(have["query_id"], have["split"], strict=True))
+        strata: dict[str, str] = {}
+        for query_id, meta in zip(have["query_id"], have["meta"], strict=True):
+            strata.setdefault(query_id, meta.get(info.stratify, ""))
+        for pair in unique.values():
+            strata.setdefault(pair.query_id, pair.meta.get(info.stratify, ""))
+            if splits is not None:
+                known.setdefault(pair.query_id, splits[pair.id])
+        by_query = draw_splits(strata, holdout=info.holdout, seed=name, given=known)
         member_ids = set(have["pair_id"])
         fresh = [pair for pair in unique.values() if pair.id not in member_ids]
         with self._write() as connection:
@@ -157,7 +175,7 @@ class GoldenStore(StoreBase):
                         "golden": name,
                         "pair_id": p.id,
                         "position": len(have) + i,
-                        "split": splits[p.id],
+                        "split": by_query[p.query_id],
                         "meta": p.meta,
                     }
                     for i, p in enumerate(fresh)
@@ -176,30 +194,33 @@ class GoldenStore(StoreBase):
         frame = typed_labels(labels) if isinstance(labels, pd.DataFrame) else label_table(labels)
         if frame.empty:
             return 0
-        members = set(self.members(name)["pair_id"])
-        strange = [pair_id for pair_id in frame["pair_id"].unique() if pair_id not in members]
-        if strange:
-            raise NotFound(
-                f"{len(strange)} labelled pairs are not in golden set '{name}', the first is {strange[0]}.",
-                "Import the pairs first.",
-            )
-        if not repeated:
-            mine = ["pair_id", "dimension", "labeler"]
-            current = newest(self.labels(name))[[*mine, "grade", "note", "source"]]
-            joined = frame.merge(current, how="left", on=mine, suffixes=("", "_now"))
-            same = (
-                (joined["grade"] == joined["grade_now"])
-                & (joined["note"] == joined["note_now"])
-                & (joined["source"] == joined["source_now"])
-            ).to_numpy()
-            frame = frame[~same]
-        rows: list[dict[Any, Any]] = [
-            {"golden": name, **row} for row in frame[LABEL_COLUMNS].to_dict("records")
-        ]
-        for row in rows:
-            row["at"] = row["at"].to_pydatetime() if isinstance(row["at"], pd.Timestamp) else row["at"]
-        keys = ["golden", "pair_id", "dimension", "labeler", "at"]
+        ids = [str(pair_id) for pair_id in frame["pair_id"].unique()]
+        few = ids if len(ids) <= _IDS_A_QUERY else None
         with self._write() as connection:
+            # Taking the set's row puts its writers in line: two clicks that arrive together would otherwise both
+            # find that nothing has been said yet.
+            golden = table(GoldenRow)
+            connection.execute(sa.update(golden).where(golden.c.name == name).values(name=name))
+            columns = table(MemberRow).c
+            query = sa.select(columns.pair_id).where(columns.golden == name)
+            if few is not None:
+                query = query.where(columns.pair_id.in_(few))
+            members = set(connection.execute(query).scalars())
+            strange = [pair_id for pair_id in ids if pair_id not in members]
+            if strange:
+                raise NotFound(
+                    f"{len(strange)} labelled pairs are not in golden set '{name}', the first is {strange[0]}.",
+                    "Import the pairs first.",
+                )
+            if not repeated:
+                current = newest(self._labels(connection, name, few))
+                frame = frame[~_said_already(frame, current)]
+            rows: list[dict[Any, Any]] = [
+                {"golden": name, **row} for row in frame[LABEL_COLUMNS].to_dict("records")
+            ]
+            for row in rows:
+                row["at"] = row["at"].to_pydatetime() if isinstance(row["at"], pd.Timestamp) else row["at"]
+            keys = ["golden", "pair_id", "dimension", "labeler", "at"]
             return self._insert(connection, LabelRow, rows, keys=keys)
 
     def members(self, name: str) -> pd.DataFrame:
@@ -219,17 +240,33 @@ class GoldenStore(StoreBase):
         self, name: str, *, pair_id: str | None = None, pair_ids: Sequence[str] | None = None
     ) -> pd.DataFrame:
         """Return labels of a set (or of one pair, or of a page of pairs), oldest first, with ``LABEL_COLUMNS``."""
+        if pair_id is not None:
+            pair_ids = [pair_id]
+        with self._read() as connection:
+            return self._labels(connection, name, pair_ids)
+
+    def _labels(self, connection: sa.Connection, name: str, pair_ids: Sequence[str] | None) -> pd.DataFrame:
         columns = table(LabelRow).c
         query = (
             sa.select(*(columns[c] for c in LABEL_COLUMNS)).where(columns.golden == name).order_by(columns.id)
         )
-        if pair_id is not None:
-            query = query.where(columns.pair_id == pair_id)
         if pair_ids is not None:
             query = query.where(columns.pair_id.in_(list(pair_ids)))
-        with self._read() as connection:
-            rows = connection.execute(query).all()
+        rows = connection.execute(query).all()
         return typed_labels(pd.DataFrame([tuple(row) for row in rows], columns=LABEL_COLUMNS))
+
+    def split_counts(self, name: str) -> dict[str, tuple[int, int]]:
+        """Return split -> (pairs, queries) of a set."""
+        members, pairs = table(MemberRow).c, table(PairRow).c
+        query = (
+            sa.select(members.split, sa.func.count(), sa.func.count(pairs.query_id.distinct()))
+            .join(table(PairRow), pairs.id == members.pair_id)
+            .where(members.golden == name)
+            .group_by(members.split)
+            .order_by(members.split)
+        )
+        with self._read() as connection:
+            return {split: (count, queries) for split, count, queries in connection.execute(query)}
 
     def label_counts(self, name: str, dimensions: Sequence[str]) -> pd.DataFrame:
         """Return pair_id, labeler and on how many of ``dimensions`` that labeler has answered about that pair."""
@@ -244,21 +281,41 @@ class GoldenStore(StoreBase):
         return pd.DataFrame([tuple(row) for row in rows], columns=["pair_id", "labeler", "dimensions"])
 
     def search_pairs(self, name: str, text: str) -> list[str]:
-        """Return the ids of a set's pairs whose texts hold ``text``, upper and lower case alike."""
+        """Return the ids of a set's pairs whose texts hold ``text``, upper and lower case alike, in their order."""
         pairs, members = table(PairRow).c, table(MemberRow).c
-        # JSON columns hold non-ASCII letters escaped, so the needle is escaped in the same way.
-        needle = json.dumps(text)[1:-1]
+        # The database narrows down by the ASCII parts of the text (JSON columns hold the rest escaped, and SQLite
+        # knows no case beyond ASCII); the texts themselves, without the field names, are then compared here.
+        wanted = _folded(text)
+        parts = [re.sub(r"([%_/])", r"/\1", json.dumps(part)[1:-1]) for part in re.findall(r"[ -~]+", wanted)]
+        pattern = f"%{'%'.join(parts)}%"
         found = [
-            sa.cast(column, sa.Text).icontains(needle, autoescape=True)
-            for column in (pairs.query, pairs.document)
+            sa.cast(column, sa.Text).ilike(pattern, escape="/") for column in (pairs.query, pairs.document)
         ]
         query = (
-            sa.select(pairs.id)
+            sa.select(pairs.id, pairs.query, pairs.document)
             .join(table(MemberRow), members.pair_id == pairs.id)
             .where(members.golden == name, sa.or_(*found))
+            .order_by(members.position, members.pair_id)
         )
         with self._read() as connection:
-            return list(connection.execute(query).scalars())
+            rows = connection.execute(query).all()
+        return [
+            row.id
+            for row in rows
+            if any(wanted in _folded(value) for side in (row.query, row.document) for value in side.values())
+        ]
+
+    def query_splits(self, name: str) -> dict[str, Split]:
+        """Return query id -> split of a set's queries."""
+        members, pairs = table(MemberRow).c, table(PairRow).c
+        query = (
+            sa.select(pairs.query_id, members.split)
+            .join(table(PairRow), pairs.id == members.pair_id)
+            .where(members.golden == name)
+            .distinct()
+        )
+        with self._read() as connection:
+            return dict(connection.execute(query).tuples().all())
 
     def labels_mark(self, name: str) -> int:
         """Return a number that grows whenever labels of the set are added, to key caches by."""
@@ -297,6 +354,7 @@ class GoldenStore(StoreBase):
             {
                 "pair_id": [pair.id for pair in golden.pairs],
                 "split": [golden.splits[pair.id] for pair in golden.pairs],
+                "meta": [json.dumps(pair.meta) for pair in golden.pairs],
             }
         )
         row = {
@@ -321,6 +379,17 @@ class GoldenStore(StoreBase):
                 "A published snapshot never changes; publish under the next number.",
             )
         return False
+
+    def snapshots(self, name: str) -> list[SnapshotInfo]:
+        """Return the published snapshots of a set, newest first."""
+        columns = table(SnapshotRow).c
+        query = (
+            sa.select(*(columns[field] for field in SnapshotInfo.model_fields))
+            .where(columns.name == name)
+            .order_by(columns.version.desc())
+        )
+        with self._read() as connection:
+            return [SnapshotInfo(**row) for row in connection.execute(query).mappings()]
 
     def snapshot_hash(self, name: str, version: int) -> str | None:
         """Return the content hash of a snapshot, or None if there is none."""
@@ -348,17 +417,36 @@ class GoldenStore(StoreBase):
             there = ", ".join(f"v{number}" for number in info.snapshots) or "none; publish one first"
             raise NotFound(f"Golden set '{name}' {what}.", f"There is: {there}.")
         members = pd.read_parquet(io.BytesIO(row.members_parquet))
-        pairs = self.pairs(members["pair_id"].tolist(), name)
+        pairs = self.pairs(members["pair_id"].tolist())
+        meta = map(json.loads, members["meta"])
         return GoldenSet(
             name=name,
             version=int(chosen or 0),
             policy=info.policy,
-            pairs=tuple(pairs[pair_id] for pair_id in members["pair_id"]),
+            pairs=tuple(
+                pairs[pair_id].model_copy(update={"meta": own})
+                for pair_id, own in zip(members["pair_id"], meta, strict=True)
+            ),
             splits=dict(zip(members["pair_id"], members["split"], strict=True)),
             labels=typed_labels(pd.read_parquet(io.BytesIO(row.labels_parquet))),
             sample=info.sample,
             description=info.description,
         )
+
+
+def _said_already(frame: pd.DataFrame, current: pd.DataFrame) -> npt.NDArray[np.bool_]:
+    """Whether each label says what its labeler's newest label says already."""
+    mine = ["pair_id", "dimension", "labeler"]
+    said = ["grade", "note", "source"]
+    joined = frame.merge(current[[*mine, *said]], how="left", on=mine, suffixes=("", "_now"))
+    same = np.ones(len(joined), dtype=bool)
+    for column in said:
+        same &= (joined[column] == joined[f"{column}_now"]).to_numpy(dtype=bool)
+    return same
+
+
+def _folded(text: str) -> str:
+    return unicodedata.normalize("NFC", text).lower()
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:

@@ -235,6 +235,8 @@ class RunStore(StoreBase):
 
     def record_look(self, golden: str, run_ids: Sequence[str], who: str, place: str) -> None:
         """Write looks at a holdout into the ledger."""
+        if not run_ids:
+            return
         rows = [{"golden": golden, "run_id": r, "who": who, "place": place, "at": now()} for r in run_ids]
         with self._write() as connection:
             connection.execute(sa.insert(table(LookRow)), rows)

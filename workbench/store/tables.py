@@ -6,6 +6,7 @@ app does not meet its own tables already registered.
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -32,6 +33,17 @@ class UtcTime(TypeDecorator[datetime]):
             return None
         moment: datetime = value
         return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+class Prose(TypeDecorator[str]):
+    """Text from people and models; what no database keeps (NUL, half a surrogate pair) becomes U+FFFD."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
+        """Replace what cannot be kept on the way in."""
+        return None if value is None else re.sub("[\x00\ud800-\udfff]", "\ufffd", value)
 
 
 class Base(SQLModel, registry=registry()):
@@ -70,7 +82,7 @@ class GoldenRow(Base, table=True):
     name: str = Field(primary_key=True)
     policy: str
     sample: bool
-    description: str = Field(sa_column=Column(Text, nullable=False))
+    description: str = Field(sa_column=Column(Prose, nullable=False))
     holdout: float
     stratify: str
     created_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
@@ -128,7 +140,7 @@ class LabelRow(Base, table=True):
     grade: int
     labeler: str
     at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
-    note: str = Field(sa_column=Column(Text, nullable=False))
+    note: str = Field(sa_column=Column(Prose, nullable=False))
     source: str
 
 
@@ -152,10 +164,10 @@ class JudgementRow(Base, table=True):
     grade: int
     expected: float | None
     probabilities: list[float] | None = Field(sa_column=Column(JSON(none_as_null=True), nullable=True))
-    rationale: str = Field(sa_column=Column(Text, nullable=False))
+    rationale: str = Field(sa_column=Column(Prose, nullable=False))
     cites: list[str] = Field(sa_column=Column(JSON, nullable=False))
-    error: str = Field(sa_column=Column(Text, nullable=False))
-    raw: str = Field(sa_column=Column(Text, nullable=False))
+    error: str = Field(sa_column=Column(Prose, nullable=False))
+    raw: str = Field(sa_column=Column(Prose, nullable=False))
 
 
 class JobRow(Base, table=True):
@@ -204,7 +216,7 @@ class EventRow(Base, table=True):
     who: str
     what: str
     subject: str
-    detail: str = Field(sa_column=Column(Text, nullable=False))
+    detail: str = Field(sa_column=Column(Prose, nullable=False))
 
 
 metadata = Base.metadata

@@ -80,13 +80,17 @@ def build_examples(
     votes: dict[str, dict[str, Vector]] = {pair_id: {} for pair_id in ids}
     settled: dict[str, dict[str, int]] = {pair_id: {} for pair_id in ids}
     for head in heads:
-        mine = newest(labels[labels["dimension"] == head.key])
-        for pair_id, rows in mine.groupby("pair_id", sort=False):
-            last = rows[rows["source"] == "adjudicated"].tail(1)
-            grades = (rows if last.empty else last)["grade"].tolist()
+        mine = labels[labels["dimension"] == head.key]
+        by_meeting = mine["source"] == "adjudicated"
+        votes_of = newest(mine[~by_meeting]).groupby("pair_id")["grade"].agg(list).to_dict()
+        decided = newest(mine[by_meeting]).drop_duplicates("pair_id", keep="last")
+        votes_of |= {
+            pair_id: [grade] for pair_id, grade in zip(decided["pair_id"], decided["grade"], strict=True)
+        }
+        for pair_id, grades in votes_of.items():
             vector = _votes(head, [g for g in grades if g != UNRATEABLE], f"{golden.label}, pair {pair_id}")
             if vector:
-                votes[str(pair_id)][head.key] = vector
+                votes[pair_id][head.key] = vector
         for pair_id, grade in zip(ids, settle(labels, head.key, ids).tolist(), strict=True):
             settled[pair_id][head.key] = grade
     soft = _soft(heads, verdicts, set(ids))

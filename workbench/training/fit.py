@@ -38,6 +38,8 @@ Rows = npt.NDArray[np.int_]
 
 SHOWN = 4
 """Pairs of the first batch that are logged in full."""
+FIRST_FIT = 4096
+"""Pairs that the first fit of the heads looks at, at most."""
 
 
 @dataclass(frozen=True)
@@ -95,7 +97,8 @@ def fit(
         out_dir: folder of this training; it may exist.
         reporter: hears of progress, metrics and log lines, and is asked before each step whether to stop.
         lineage: what goes into the checkpoint's record besides recipe and policy.
-        resume: go on from the state that a stopped or killed run left in ``out_dir``, if there is one.
+        resume: go on from the state that a stopped or killed run left in ``out_dir``, if there is one; where the
+            same training is finished there, return what it made.
 
     Raises:
         BadInput: the recipe, the policy and the examples do not fit together; nothing was started.
@@ -107,9 +110,30 @@ def fit(
     train_examples, validation_examples = _prepare(recipe, policy, examples, reporter)
     made_of = [recipe.content_hash, policy.content_hash, [[e.pair.id, e.golden, e.soft] for e in examples]]
     keeper = Keeper(out_dir, content_hash("training", made_of))
-    keeper.check_free(resume=resume)
 
-    torch.set_num_threads(len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1)
+    def record(figures: Mapping[str, float | None]) -> CheckpointRecord:
+        return CheckpointRecord(
+            recipe=recipe,
+            recipe_hash=recipe.content_hash,
+            policy=policy.name,
+            policy_version=policy.version,
+            policy_hash=policy.content_hash,
+            pair=policy.pair,
+            considers=considered(policy),
+            heads=heads,
+            lineage=lineage or Lineage(),
+            figures={"pairs": len(train_examples), "validation_pairs": len(validation_examples), **figures},
+            created_at=datetime.now(UTC),
+        )
+
+    finished = keeper.finished(record({}), resume=resume)
+    if finished:
+        reporter.log("This training is finished already.")
+        return FitResult(keeper.folder, finished)
+
+    torch.set_num_threads(
+        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    )
     torch.manual_seed(recipe.seed)
     scorer, tokens = new_scorer(recipe, policy)
     scorer.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -125,25 +149,25 @@ def fit(
     at = keeper.load(scorer, optimizer) if resume else Progress()
     _log_first_batch(train, next(train.order(schedule.batch_size, (recipe.seed, 1))), tokens, reporter)
 
-    def record(figures: Mapping[str, float | None]) -> CheckpointRecord:
-        parameters = sum(parameter.numel() for parameter in scorer.parameters())
-        counts = {"pairs": len(train.tokens), "validation_pairs": len(validation.tokens), "parameters": parameters}
-        return CheckpointRecord(
-            recipe=recipe,
-            recipe_hash=recipe.content_hash,
-            policy=policy.name,
-            policy_version=policy.version,
-            policy_hash=policy.content_hash,
-            pair=policy.pair,
-            considers=considered(policy),
-            heads=heads,
-            lineage=lineage or Lineage(),
-            figures={**counts, **figures},
-            created_at=datetime.now(UTC),
-        )
-
     began = time.monotonic() - at.seconds
+
+    def end_epoch(epoch: int) -> None:
+        """Evaluate, keep the weights if they are the best yet, and save the state."""
+        at.epoch = epoch
+        if validation.tokens:
+            figures = evaluate(scorer, tokens, validation, recipe, heads)
+            reporter.metric({"epoch": epoch, **figures})
+            loss = figures["eval_loss"]
+            # A NaN is no improvement; the next step's check names the pairs.
+            if loss is not None and loss < at.best_loss:
+                at.best_loss, at.best_epoch = loss, epoch
+                keeper.keep(epoch, scorer, tokens, record({"epoch": epoch, **figures}))
+        at.seconds = time.monotonic() - began
+        keeper.save(scorer, optimizer, at)
+
     stopped = False
+    if at.step == 0 and schedule.head_penalty and fit_heads(scorer, tokens, train, recipe, heads, reporter):
+        end_epoch(0)
     while at.step < total and not stopped:
         epoch = at.step // epoch_steps + 1
         order = list(train.order(schedule.batch_size, (recipe.seed, epoch)))
@@ -184,22 +208,15 @@ def fit(
             reporter.progress(at.step, total, f"epoch {epoch} of {schedule.epochs}, {_duration(left)} left")
         if stopped:
             break
-        at.epoch = epoch
-        if validation.tokens:
-            figures = evaluate(scorer, tokens, validation, recipe, heads)
-            reporter.metric({"epoch": epoch, **figures})
-            # A NaN is no improvement; the next step's check will name the pairs.
-            if (figures["eval_loss"] or 0.0) < at.best_loss:
-                at.best_loss, at.best_epoch = figures["eval_loss"] or 0.0, epoch
-                keeper.keep(epoch, scorer, tokens, record({"epoch": epoch, **figures}))
-        at.seconds = time.monotonic() - began
-        keeper.save(scorer, optimizer, at)
+        end_epoch(epoch)
 
     if stopped:
         keeper.save(scorer, optimizer, at)
-    if not at.best_epoch:
-        keeper.keep(0, scorer, tokens, record({"epoch": at.epoch}))
-    kept = f"epoch {at.best_epoch}, the best on validation," if at.best_epoch else "the last weights"
+    if at.best_epoch is None:
+        keeper.keep(None, scorer, tokens, record({"epoch": at.epoch}))
+        kept = "the last weights are"
+    else:
+        kept = f"epoch {at.best_epoch}, the best on validation, is"
     reporter.log(
         f"{'Stopped' if stopped else 'Done'} after {at.step} of {total} steps, {_duration(at.seconds)}; {kept} kept."
     )
@@ -213,6 +230,55 @@ def learning_rate_factor(schedule: Schedule, step: int, total: int) -> float:
         return (step + 1) / warm
     done = (step - warm) / max(total - warm, 1)
     return 1 - done if schedule.decay == "linear" else (1 + math.cos(math.pi * done)) / 2
+
+
+def fit_heads(
+    scorer: PairScorer,
+    tokens: PairTokenizer,
+    train: Encoded,
+    recipe: TrainedRecipe,
+    heads: Sequence[Head],
+    reporter: Reporter,
+) -> bool:
+    """Fit the heads to the features of the backbone as it is; return False where a stop was asked for meanwhile.
+
+    Heads that start at zero send noise back into the backbone while they learn, and a few hundred labels cannot
+    mend that; fitted heads first, then fine-tuning, keeps what pretraining knew (Kumar et al. 2022, LP-FT). The
+    problem is small: at most ``FIRST_FIT`` pairs, all at once, L-BFGS, the training loss plus
+    ``head_penalty / pairs * |W|^2``.
+    """
+    rng = np.random.default_rng((recipe.seed, 0))
+    rows = np.sort(rng.permutation(len(train.tokens))[:FIRST_FIT])
+    rows = rows[np.argsort([len(train.tokens[row].ids) for row in rows], kind="stable")]
+    size = recipe.schedule.batch_size
+    parts = []
+    scorer.eval()
+    for i in range(0, len(rows), size):
+        if reporter.stopping():
+            return False
+        with torch.no_grad(), _precision(scorer, recipe):
+            parts.append(
+                scorer.features(tokens.pad([train.tokens[row] for row in rows[i : i + size]], scorer.device))
+            )
+    features = torch.cat(parts)
+    if not torch.isfinite(features).all():
+        raise _not_finite(
+            "output of the backbone", math.nan, 0, {"": features}, [train.examples[r] for r in rows]
+        )
+    golden, soft = train.golden.take(rows, scorer.device), train.soft.take(rows, scorer.device)
+    penalty = (recipe.schedule.head_penalty or 0.0) / len(rows)
+    optimizer = torch.optim.LBFGS(scorer.head.parameters(), max_iter=100, line_search_fn="strong_wolfe")
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = total_loss(recipe, heads, scorer.answer(features), golden, soft).total
+        loss = loss + penalty * scorer.head.weight.square().sum()
+        loss.backward()  # type: ignore[no-untyped-call]
+        return loss
+
+    optimizer.step(closure)  # type: ignore[no-untyped-call]
+    reporter.log(f"The heads were first fitted to {len(rows)} pairs with the backbone as it is.")
+    return True
 
 
 @torch.inference_mode()
@@ -270,10 +336,14 @@ def _prepare(
 def _logits(
     scorer: PairScorer, tokens: PairTokenizer, batch: Sequence[Tokens], recipe: TrainedRecipe
 ) -> dict[str, Tensor]:
-    half = recipe.precision == "bfloat16"
-    with torch.autocast(scorer.device.type, dtype=torch.bfloat16, enabled=half):
+    with _precision(scorer, recipe):
         logits: dict[str, Tensor] = scorer(tokens.pad(batch, scorer.device))
     return logits
+
+
+def _precision(scorer: PairScorer, recipe: TrainedRecipe) -> torch.autocast:
+    half = recipe.precision == "bfloat16"
+    return torch.autocast(scorer.device.type, dtype=torch.bfloat16, enabled=half)
 
 
 def _not_finite(
@@ -290,7 +360,9 @@ def _not_finite(
 
 
 def _log_first_batch(train: Encoded, rows: Rows, tokens: PairTokenizer, reporter: Reporter) -> None:
-    reporter.log(f"The first batch has {len(rows)} pairs; as the model reads the first {min(SHOWN, len(rows))}:")
+    reporter.log(
+        f"The first batch has {len(rows)} pairs; as the model reads the first {min(SHOWN, len(rows))}:"
+    )
     for row in rows[:SHOWN]:
         example = train.examples[row]
         reporter.log(f"{example.pair.id}: {tokens.text(train.tokens[row])}")

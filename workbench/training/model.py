@@ -38,41 +38,61 @@ from workbench.training.record import (
     heads_of,
     read_record,
 )
-from workbench.training.tokens import PairTokenizer
+from workbench.training.tokens import DOCUMENT, QUERY, Batch, PairTokenizer
 
 
 class PairScorer(nn.Module):
     """A backbone and one linear head a dimension. The head answers over the levels, and N/A where it is allowed."""
 
     def __init__(
-        self, backbone: nn.Module, heads: Sequence[Head], pooling: Literal["mean", "cls", "last"]
+        self, backbone: nn.Module, heads: Sequence[Head], pooling: Literal["sides", "mean", "cls", "last"]
     ) -> None:
         """Put new heads on ``backbone``; they start at zero, so the first answer is the uniform one."""
         super().__init__()
         self.backbone = backbone
         self.heads = tuple(heads)
         self.pooling = pooling
-        # All heads are the rows of one matrix: one multiplication, and keys are never attribute names.
         config: Any = backbone.config
-        self.head = nn.Linear(config.hidden_size, sum(head.classes for head in heads))
+        width = config.hidden_size * (4 if pooling == "sides" else 1)
+        # All heads are the rows of one matrix: one multiplication, and keys are never attribute names.
+        self.head = nn.Linear(width, sum(head.classes for head in heads))
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, inputs: dict[str, Tensor]) -> dict[str, Tensor]:
-        """Return each dimension's logits, (pairs, classes), from padded inputs; float32 under autocast too."""
-        states = self.backbone(**inputs).last_hidden_state
-        mask = inputs["attention_mask"]
-        if self.pooling == "mean":
-            weights = mask[:, :, None].to(states.dtype)
-            pooled = (states * weights).sum(1) / weights.sum(1)
-        elif self.pooling == "cls":
-            pooled = states[:, 0]
-        else:
-            pooled = states[torch.arange(len(states), device=states.device), mask.sum(1) - 1]
-        with torch.autocast(pooled.device.type, enabled=False):
-            logits = self.head(pooled.float())
+    def forward(self, batch: Batch) -> dict[str, Tensor]:
+        """Return each dimension's logits, (pairs, classes); float32 under autocast too.
+
+        Segment ids are not given to the backbone: sentence encoders such as MiniLM were trained with one segment
+        only, and pooling by side does what they would do.
+        """
+        return self.answer(self.features(batch))
+
+    def features(self, batch: Batch) -> Tensor:
+        """Return what the heads see of each pair, (pairs, width), float32."""
+        states = self.backbone(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state
+        return self._pool(states.float(), batch)
+
+    def answer(self, features: Tensor) -> dict[str, Tensor]:
+        """Return each dimension's logits from features."""
+        with torch.autocast(features.device.type, enabled=False):
+            logits: Tensor = self.head(features.float())
         parts = logits.split([head.classes for head in self.heads], dim=-1)
         return {head.key: part for head, part in zip(self.heads, parts, strict=True)}
+
+    def _pool(self, states: Tensor, batch: Batch) -> Tensor:
+        if self.pooling == "sides":
+            # u, v, |u - v|, u * v (Conneau et al. 2017), with u and v of root mean square 1. A head that sees the
+            # whole pair as one mean has to learn from the few labels alone how to compare the sides.
+            u, v = (
+                nn.functional.rms_norm(_masked_mean(states, batch.parts == part), states.shape[-1:])
+                for part in (QUERY, DOCUMENT)
+            )
+            return torch.cat([u, v, (u - v).abs(), u * v], dim=-1)
+        if self.pooling == "mean":
+            return _masked_mean(states, batch.mask == 1)
+        if self.pooling == "cls":
+            return states[:, 0]
+        return states[torch.arange(len(states), device=states.device), batch.mask.sum(1) - 1]
 
     @property
     def device(self) -> torch.device:
@@ -90,15 +110,31 @@ class Checkpoint:
 
 
 def decide(
-    head: Head, probabilities: npt.NDArray[np.float64], *, allow_na: bool = True, rule: str = "argmax"
+    head: Head, probabilities: npt.NDArray[np.float64], *, allow_na: bool = True
 ) -> tuple[npt.NDArray[np.int_], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    k = len(head.levels)
-    levels = probabilities[:, :k] / probabilities[:, :k].sum(axis=1, keepdims=True)
+    """Return (grades, expected grades, level probabilities) from class probabilities, shape (rows, classes).
+
+    Level probabilities are what is left without N/A, summing to 1. The grade is N/A where that is the most probable
+    class and allowed, else the median level: the lowest whose cumulative probability reaches one half.
+
+    Why the median: on 400 held-out pairs of search ratings (0–3, mostly 0 or 3), heads fitted on 600 pairs have a
+    quadratic kappa of 0.71 by median, 0.71 by most probable level and 0.71 by level nearest to the expected grade,
+    but an exact agreement of 0.77, 0.78 and 0.59: a pair torn between 0 and 3 should not be called 1. On 150 pairs
+    kappas are 0.40, 0.39 and 0.41. The median is also how labels settle that do not agree.
+    """
+    count = len(head.levels)
+    levels = probabilities[:, :count] / probabilities[:, :count].sum(axis=1, keepdims=True)
     expected = levels @ np.array(head.levels, dtype=np.float64)
-    grades = (np.rint(expected) if rule == "expected" else levels.argmax(axis=1) + head.levels[0]).astype(np.int_)
+    # The last cumulative sum may be 1 - 1e-16, never below one half, so argmax always finds a True.
+    grades = (levels.cumsum(axis=1) >= 0.5).argmax(axis=1).astype(np.int_) + head.levels[0]
     if head.allow_na and allow_na:
-        grades[probabilities.argmax(axis=1) == k] = NOT_APPLICABLE
+        grades[probabilities.argmax(axis=1) == count] = NOT_APPLICABLE
     return grades, expected, levels
+
+
+def _masked_mean(states: Tensor, mask: Tensor) -> Tensor:
+    weights = mask[:, :, None].to(states.dtype)
+    return (states * weights).sum(1) / weights.sum(1).clamp_min(1)
 
 
 def new_scorer(recipe: TrainedRecipe, policy: Policy) -> tuple[PairScorer, PairTokenizer]:
@@ -151,7 +187,9 @@ def save_checkpoint(
         Conflict: the folder exists.
     """
     if folder.exists():
-        raise Conflict(f"{folder} exists already.", "A checkpoint is never overwritten; choose another folder.")
+        raise Conflict(
+            f"{folder} exists already.", "A checkpoint is never overwritten; choose another folder."
+        )
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:

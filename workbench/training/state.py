@@ -31,8 +31,8 @@ class Progress:
     """Where a training is."""
 
     step: int = 0
-    epoch: int = 0  # epochs done and evaluated
-    best_epoch: int = 0  # 0: none evaluated yet
+    epoch: int = 0  # epochs done
+    best_epoch: int | None = None  # of those evaluated; 0 is the first fit of the heads
     best_loss: float = math.inf
     seconds: float = 0.0
 
@@ -47,21 +47,31 @@ class Keeper:
         self._state = out_dir / "state.safetensors"
         self._fingerprint = fingerprint
 
-    def check_free(self, *, resume: bool) -> None:
-        """Check that this training may write here.
+    def finished(self, record: CheckpointRecord, *, resume: bool) -> CheckpointRecord | None:
+        """Return the record of the checkpoint that a finished run of the same training left; None: there is work.
+
+        Args:
+            record: what this training would write; recipe, policy and lineage tell whether it is the same.
+            resume: whether files of an earlier run are welcome.
 
         Raises:
-            Conflict: there is a checkpoint that is not to be trained on, or a state and nobody asked to resume.
+            Conflict: there is a checkpoint or a state, and it is another training's or nobody asked to resume.
         """
-        if self.folder.exists() and not (resume and self._state.exists() and read_record(self.folder).stopped):
+        if not resume and (self.folder.exists() or self._state.exists()):
             raise Conflict(
-                f"{self._out} holds a checkpoint already.", "Train into another folder, or resume a stopped run."
+                f"{self._out} holds a checkpoint or the state of a training already.",
+                "Resume that training, or train into another folder.",
             )
-        if self._state.exists() and not resume:
-            raise Conflict(
-                f"{self._out} holds the state of a training that did not finish.",
-                "Resume it, or train into another folder.",
-            )
+        if not self.folder.exists():
+            return None
+        found = read_record(self.folder)
+        if any(
+            getattr(found, name) != getattr(record, name) for name in ("recipe", "policy_hash", "lineage")
+        ):
+            raise Conflict(f"{self.folder} was made by another training.", "Train into another folder.")
+        if found.stopped and self._state.exists():
+            return None
+        return found
 
     def load(self, scorer: PairScorer, optimizer: torch.optim.Optimizer) -> Progress:
         """Put the saved state into model, optimizer and random generators; a fresh progress where none is saved.
@@ -100,11 +110,11 @@ class Keeper:
             torch.cuda.set_rng_state(tensors["rng cuda"])
         progress = Progress(**about["progress"])
         if self.folder.exists():  # what the stop left: take it back
-            if progress.best_epoch:
-                self._discard(keep=0)
-                self.folder.rename(self._best(progress.best_epoch))
-            else:
+            if progress.best_epoch is None:
                 shutil.rmtree(self.folder)
+            else:
+                self._discard(keep=None)
+                self.folder.rename(self._best(progress.best_epoch))
         return progress
 
     def save(self, scorer: PairScorer, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
@@ -122,8 +132,10 @@ class Keeper:
         os.replace(temporary, self._state)
         self._discard(keep=progress.best_epoch)
 
-    def keep(self, epoch: int, scorer: PairScorer, tokens: PairTokenizer, record: CheckpointRecord) -> None:
-        """Write the checkpoint of ``epoch``, the best so far."""
+    def keep(
+        self, epoch: int | None, scorer: PairScorer, tokens: PairTokenizer, record: CheckpointRecord
+    ) -> None:
+        """Write the checkpoint of ``epoch``, the best so far (None: of a training without evaluation)."""
         folder = self._best(epoch)
         if folder.exists():  # a killed run wrote it and had no time to say so
             shutil.rmtree(folder)
@@ -141,10 +153,10 @@ class Keeper:
             self._state.unlink(missing_ok=True)
         return record
 
-    def _best(self, epoch: int) -> Path:
-        return self._out / f"best-{epoch}"
+    def _best(self, epoch: int | None) -> Path:
+        return self._out / f"best-{'none' if epoch is None else epoch}"
 
-    def _discard(self, keep: int) -> None:
+    def _discard(self, keep: int | None) -> None:
         for folder in self._out.glob("best-*"):
             if folder != self._best(keep):
                 shutil.rmtree(folder)

@@ -15,12 +15,25 @@ from workbench.golden import Pair
 from workbench.policy import Layout
 
 
+SPECIAL, QUERY, DOCUMENT = 0, 1, 2
+"""What a token belongs to; padding counts as special."""
+
+
 @dataclass(frozen=True)
 class Tokens:
-    """One pair as the backbone reads it: token ids, and for each its segment (0 query, 1 document)."""
+    """One pair as the backbone reads it: token ids, and for each what it belongs to."""
 
     ids: list[int]
-    segments: list[int]
+    parts: list[int]
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Padded pairs, each tensor (pairs, longest of the batch)."""
+
+    ids: Tensor
+    mask: Tensor  # 1 for tokens, 0 for padding
+    parts: Tensor
 
 
 class PairTokenizer:
@@ -49,15 +62,11 @@ class PairTokenizer:
         owners = sample.sequence_ids() if tokenizer.is_fast else []
         if 0 not in owners or 1 not in owners:
             raise BadInput("The backbone's tokenizer cannot encode text pairs.", "Choose another backbone.")
-        types = sample.get("token_type_ids") or [0] * len(owners)
-        special = [Tokens([i], [t]) for i, t in zip(sample["input_ids"], types, strict=True)]
-        first, second = owners.index(0), owners.index(1)
-        last_first = max(i for i, owner in enumerate(owners) if owner == 0)
-        last_second = max(i for i, owner in enumerate(owners) if owner == 1)
-        self._before = _join(special[:first])
-        self._between = _join(special[last_first + 1 : second])
-        self._after = _join(special[last_second + 1 :])
-        self._segments = (types[first], types[second])
+        ids, last = sample["input_ids"], len(owners) - 1 - owners[::-1].index(1)
+        between = [i for i in range(owners.index(0), owners.index(1)) if owners[i] is None]
+        self._before = _special(ids[: owners.index(0)])
+        self._between = _special([ids[i] for i in between])
+        self._after = _special(ids[last + 1 :])
         self._budget = max_tokens - len(_join([self._before, self._between, self._after]).ids)
 
     def pieces(self, pair: Pair) -> tuple[list[str], list[str]]:
@@ -84,7 +93,7 @@ class PairTokenizer:
     def _fit(self, sides: list[list[list[int]]]) -> Tokens:
         budgets = share([sum(map(len, side)) for side in sides], self._budget)
         cut = []
-        for side, budget, segment in zip(sides, budgets, self._segments, strict=True):
+        for side, budget, segment in zip(sides, budgets, (QUERY, DOCUMENT), strict=True):
             lengths = share([len(piece) for piece in side], budget)
             ids = [i for piece, length in zip(side, lengths, strict=True) for i in piece[:length]]
             cut.append(Tokens(ids, [segment] * len(ids)))
@@ -94,21 +103,17 @@ class PairTokenizer:
         """Return what the model reads, special tokens included."""
         return str(self.tokenizer.decode(tokens.ids))
 
-    def pad(self, batch: Sequence[Tokens], device: torch.device | str = "cpu") -> dict[str, Tensor]:
-        """Return the backbone's inputs, each (pairs, longest of the batch), padded on the right."""
+    def pad(self, batch: Sequence[Tokens], device: torch.device | str = "cpu") -> Batch:
+        """Return the pairs padded on the right to the longest of them."""
         width = max(len(tokens.ids) for tokens in batch)
         ids = torch.full((len(batch), width), self.tokenizer.pad_token_id or 0)
-        segments = torch.zeros_like(ids)
-        mask = torch.zeros_like(ids)
+        mask, parts = torch.zeros_like(ids), torch.zeros_like(ids)
         for row, tokens in enumerate(batch):
             length = len(tokens.ids)
             ids[row, :length] = torch.tensor(tokens.ids)
-            segments[row, :length] = torch.tensor(tokens.segments)
+            parts[row, :length] = torch.tensor(tokens.parts)
             mask[row, :length] = 1
-        inputs = {"input_ids": ids, "attention_mask": mask}
-        if "token_type_ids" in self.tokenizer.model_input_names:
-            inputs["token_type_ids"] = segments
-        return {name: tensor.to(device) for name, tensor in inputs.items()}
+        return Batch(ids.to(device), mask.to(device), parts.to(device))
 
 
 def share(lengths: Sequence[int], budget: int) -> list[int]:
@@ -124,10 +129,12 @@ def share(lengths: Sequence[int], budget: int) -> list[int]:
     return kept
 
 
+def _special(ids: list[int]) -> Tokens:
+    return Tokens(ids, [SPECIAL] * len(ids))
+
+
 def _join(parts: Sequence[Tokens]) -> Tokens:
     return Tokens(
         list(itertools.chain.from_iterable(part.ids for part in parts)),
-        list(itertools.chain.from_iterable(part.segments for part in parts)),
+        list(itertools.chain.from_iterable(part.parts for part in parts)),
     )
-
-

@@ -1,0 +1,130 @@
+"""A trained checkpoint as a judge: a student or a teacher grades pairs like any other judge."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from workbench.errors import BadInput, Unavailable
+from workbench.golden import NOT_GRADED, Pair
+from workbench.policy import Policy
+from workbench.run import JudgeIdentity, Judgement, Usage, Verdict
+from workbench.training.record import head_problem, read_record
+
+if TYPE_CHECKING:
+    from workbench.training.model import Checkpoint
+    from workbench.training.tokens import Tokens
+
+BATCH = 32
+"""Pairs a forward pass."""
+
+
+class CheckpointJudge:
+    """Grades with the heads of a checkpoint folder.
+
+    A student gives no reasons: rationales are empty and no clause is cited. It gives probabilities over the levels
+    and the expected grade for every pair, also where it answers N/A (then: if the dimension did apply). Its cost is
+    None, since what the owner's hardware costs is not known here.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        """Read what the checkpoint says about itself; weights are loaded by the first :meth:`grade`.
+
+        Raises:
+            WorkbenchError: the folder is no complete checkpoint, or holds pickled weights.
+        """
+        self.folder = folder
+        self.record = read_record(folder)
+        self._loaded: Checkpoint | None = None
+
+    @property
+    def identity(self) -> JudgeIdentity:
+        """The checkpoint by its weights."""
+        record = self.record
+        return JudgeIdentity(
+            kind="checkpoint",
+            name=record.name,
+            params={
+                "weights": record.weights_hash,
+                "recipe": record.recipe_hash,
+                "policy": record.policy_label,
+                "stopped": record.stopped,
+            },
+        )
+
+    async def grade(self, policy: Policy, pairs: Sequence[Pair]) -> AsyncIterator[Verdict]:
+        """Yield a verdict a pair, in order of length.
+
+        A dimension of ``policy`` that no head fits (another policy version has other levels, say) is a failed
+        judgement with the reason.
+
+        Raises:
+            WorkbenchError: no dimension fits, or the weights cannot be loaded.
+        """
+        heads = {head.key: head for head in self.record.heads}
+        problems = {key: head_problem(heads, policy, key) for key in policy.keys}
+        if all(problems.values()):
+            raise BadInput(
+                f"{self.record.name} fits no dimension of {policy.label}: {next(iter(problems.values()))}.",
+                f"It was trained for {self.record.policy_label}; train a student for this version.",
+            )
+        if not pairs:
+            return
+        checkpoint = self._load()
+        encoded = await asyncio.to_thread(checkpoint.tokens.encode, pairs)
+        order = sorted(range(len(pairs)), key=lambda i: len(encoded[i].ids))
+        for start in range(0, len(order), BATCH):
+            batch = order[start : start + BATCH]
+            began = time.monotonic()
+            # In a thread, so that whoever listens can stop between batches and write meanwhile.
+            graded = await asyncio.to_thread(
+                _grade, checkpoint, policy, problems, [encoded[i] for i in batch]
+            )
+            latency = (time.monotonic() - began) * 1000 / len(batch)
+            for i, judgements in zip(batch, graded, strict=True):
+                usage = Usage(calls=1, input_tokens=len(encoded[i].ids), latency_ms=latency)
+                yield Verdict(pair_id=pairs[i].id, judgements=judgements, usage=usage)
+
+    def _load(self) -> Checkpoint:
+        if self._loaded is None:
+            try:
+                from workbench.training.model import load_checkpoint
+            except ImportError as error:
+                raise Unavailable(
+                    "A checkpoint needs torch, transformers and safetensors.",
+                    "Install them with: pip install 'policy-workbench[train]'.",
+                ) from error
+            self._loaded = load_checkpoint(self.folder)
+        return self._loaded
+
+
+def _grade(
+    checkpoint: Checkpoint, policy: Policy, problems: dict[str, str], batch: Sequence[Tokens]
+) -> list[tuple[Judgement, ...]]:
+    import torch
+
+    from workbench.training.model import decide
+
+    scorer = checkpoint.scorer
+    half = checkpoint.record.recipe.precision == "bfloat16"
+    with torch.inference_mode(), torch.autocast(scorer.device.type, dtype=torch.bfloat16, enabled=half):
+        logits = scorer(checkpoint.tokens.pad(batch, scorer.device))
+    heads = {head.key: head for head in scorer.heads}
+    rows: list[list[Judgement]] = [[] for _ in batch]
+    for dimension in policy.dimensions:
+        key, problem = dimension.key, problems[dimension.key]
+        if problem:
+            failed = Judgement(dimension=key, grade=NOT_GRADED, error=problem)
+            for row in rows:
+                row.append(failed)
+            continue
+        probabilities = torch.softmax(logits[key].double(), dim=-1).cpu().numpy()
+        grades, expected, levels = decide(heads[key], probabilities, allow_na=dimension.allow_na)
+        for row, grade, mean, level in zip(
+            rows, grades.tolist(), expected.tolist(), levels.tolist(), strict=True
+        ):
+            row.append(Judgement(dimension=key, grade=grade, expected=mean, probabilities=tuple(level)))
+    return [tuple(row) for row in rows]

@@ -1,0 +1,170 @@
+"""Train: a recipe becomes a form, the form a job, the job a checkpoint that has graded the golden set."""
+
+from __future__ import annotations
+
+import html
+from typing import Any
+
+import pandas as pd
+import streamlit as st
+
+from workbench import charts, job_cards, jobs, train_form, training_runs, widgets
+from workbench.run import Run
+from workbench.store import StoredCheckpoint, StoredJob
+from workbench.training_runs import Watched
+
+
+def page() -> None:
+    """Draw the page from top to bottom."""
+    widgets.header(
+        "Train", "A recipe says how a small model learns to grade like a judge and like the labelers."
+    )
+    widgets.flash()
+    space = widgets.workspace()
+    found = space.store.jobs("training")
+    with st.expander(
+        "Start a training", expanded=not st.query_params.get("job"), icon=":material/play_circle:"
+    ):
+        train_form.launch_form()
+    st.subheader(f"Trainings ({len(found)})" if found else "Trainings")
+    if not found:
+        widgets.empty(
+            "Nothing was trained yet.", "Choose a recipe above and launch it; the page then follows it."
+        )
+        return
+    job_id = widgets.open_row(
+        job_table(found), [job.spec.id for job in found], "job", height=min(37 + 35 * len(found), 247),
+        column_config={"when": st.column_config.DatetimeColumn("when (UTC)", format="D MMM HH:mm")},
+    )  # fmt: skip
+    if job_id is None:
+        st.caption("Select a row to open a training: its curves, its log, what it made.")
+        return
+    job = next(job for job in found if job.spec.id == job_id)
+    follow(job)
+    outcome(job)
+    job_cards.log(job)
+
+
+def job_table(found: list[StoredJob]) -> pd.DataFrame:
+    """Return the training jobs as the table shows them."""
+    space = widgets.workspace()
+    states = [jobs.state(space, job) for job in found]
+    return pd.DataFrame(
+        {
+            "training": [job.spec.title for job in found],
+            "status": [now.status for now in states],
+            "steps": [f"{now.done:,} / {now.total:,}" if now.total else "–" for now in states],
+            "note": [now.error or now.note for now in states],
+            "who": [job.spec.author for job in found],
+            "when": [job.spec.created_at for job in found],
+        }
+    )
+
+
+def follow(job: StoredJob) -> None:
+    """Draw the state and the curves of a training; the page polls only while it runs."""
+    if job.final is not None:
+        watched = training_runs.watch(widgets.workspace(), job.spec.id)
+        widgets.header(job.spec.title, "", [watched.state.status])
+        job_cards.resume_button(job, watched.state, "Goes on from its last saved state.")
+        if watched.state.error:
+            st.error(widgets.plain(watched.state.error))
+        curves(watched)
+    else:
+        st.fragment(_watch, run_every=2)(job.spec.id)
+
+
+def _watch(job_id: str) -> None:
+    space = widgets.workspace()
+    if jobs.collect(space):
+        st.rerun()
+    watched = training_runs.watch(space, job_id)
+    job_cards.card(watched.job, watched.state)
+    curves(watched)
+
+
+def curves(watched: Watched) -> None:
+    """Draw the losses, and κ on the validation queries."""
+    if not watched.metrics:
+        if watched.state.status in ("queued", "running"):
+            st.caption("The curves appear with the first step.")
+        return
+    run = run_of(watched.job)
+    titles = widgets.titles(widgets.workspace().store.policy(run.policy, run.policy_version))
+    left, right = st.columns(2, gap="medium")
+    options: dict[str, Any] = {"config": {"displayModeBar": False}}
+    with left:
+        st.plotly_chart(charts.learning_curves(watched.metrics), key="losses", **options)
+    with right:
+        if any(name.endswith(".kappa") for row in watched.metrics for name in row):
+            st.plotly_chart(charts.eval_kappas(watched.metrics, titles), key="kappas", **options)
+        else:
+            st.caption("κ on the validation queries appears after the first epoch.")
+
+
+def run_of(job: StoredJob) -> Run:
+    """Return the run in which the checkpoint of a training grades the golden set."""
+    return widgets.workspace().store.run(job.spec.payload["run_id"])
+
+
+def outcome(job: StoredJob) -> None:
+    """Draw what the training made, what that descends from, and where to look next."""
+    checkpoint = training_runs.made(widgets.workspace(), job.spec.id)
+    if checkpoint is None:
+        return
+    run = run_of(job)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        tags = ["stopped early"] if checkpoint.record.get("stopped") else []
+        widgets.header(checkpoint.id, "the checkpoint that this training made", tags)
+        if run.status == "finished":
+            st.page_link(
+                "workbench/pages/compare.py", label="Compare with its run", icon=":material/compare_arrows:",
+                query_params={"golden": run.golden, "run": run.id},
+            )  # fmt: skip
+    st.info(
+        "It was trained on dev labels, so agreement on dev flatters it: judge it on the holdout.",
+        icon=":material/info:",
+    )
+    left, right = st.columns(2, gap="large")
+    for column, title, lines in (
+        (left, "lineage", lineage(checkpoint)),
+        (right, "figures", figures(checkpoint)),
+    ):
+        with column:
+            rows = [
+                [f'<span class="wb-muted">{html.escape(k)}</span>', html.escape(v)] for k, v in lines.items()
+            ]
+            st.html(widgets.table([title, ""], rows))
+
+
+def lineage(checkpoint: StoredCheckpoint) -> dict[str, str]:
+    """Return what a checkpoint descends from."""
+    record, origin = checkpoint.record, checkpoint.record["lineage"]
+    return {
+        "policy": f"{record['policy']} v{record['policy_version']} ({record['policy_hash'][-8:]})",
+        "golden set": f"{origin['golden']} ({origin['golden_hash'][-8:]})" if origin["golden"] else "unknown",
+        "soft labels": origin["soft_run"] or "none",
+        "recipe": f"{checkpoint.name} ({record['recipe_hash'][-8:]})",
+        "code": origin["code_revision"] or "unknown",
+        "weights": checkpoint.folder,
+    }
+
+
+def figures(checkpoint: StoredCheckpoint) -> dict[str, str]:
+    """Return the figures that a training left; κ is shown as a curve already."""
+    shown = {
+        name: value
+        for name, value in checkpoint.record["figures"].items()
+        if value is not None and not name.endswith((".kappa", ".exact"))
+    }
+    return {
+        name.replace("_", " "): f"{value:,.3f}"
+        if isinstance(value, float)
+        else f"{value:,}"
+        if isinstance(value, int)
+        else str(value)
+        for name, value in shown.items()
+    }
+
+
+page()
