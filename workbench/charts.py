@@ -105,8 +105,11 @@ def _known(comparisons: Mapping[str, Comparison]) -> list[Any]:
     return [estimate for estimate in found if estimate.value is not None]
 
 
-def confusion(agreement: Agreement, title: str) -> go.Figure:
-    """Return a confusion matrix, rows human and columns judge, coloured by the share of each row."""
+def confusion(agreement: Agreement, title: str, *, dark: bool = False) -> go.Figure:
+    """Return a confusion matrix, rows human and columns judge, coloured by the share of each row.
+
+    Plotly chooses the ink of a cell by its colour, so the scale has to be opaque and starts near the background.
+    """
     levels = [str(level) for level in agreement.levels]
     counts = np.asarray(agreement.confusion)
     rows = counts.sum(axis=1, keepdims=True)
@@ -121,7 +124,7 @@ def confusion(agreement: Agreement, title: str) -> go.Figure:
         text=counts,
         texttemplate="%{text}",
         textfont={"size": 13},
-        colorscale=[[0, "rgba(99,174,187,0.04)"], [0.5, "#63aebb"], [1, "#24477f"]],
+        colorscale=colours.SHARE_DARK if dark else colours.SHARE_LIGHT,
         showscale=False,
         xgap=2,
         ygap=2,

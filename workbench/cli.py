@@ -20,10 +20,13 @@ app = typer.Typer(
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
+    rich_markup_mode=None,
 )
-policy_app = typer.Typer(help="Published policy versions.", no_args_is_help=True)
-golden_app = typer.Typer(help="Golden sets: import, look, publish.", no_args_is_help=True)
-judge_app = typer.Typer(help="Judge runs.", no_args_is_help=True)
+policy_app = typer.Typer(help="Published policy versions.", no_args_is_help=True, rich_markup_mode=None)
+golden_app = typer.Typer(
+    help="Golden sets: import, look, publish.", no_args_is_help=True, rich_markup_mode=None
+)
+judge_app = typer.Typer(help="Judge runs.", no_args_is_help=True, rich_markup_mode=None)
 app.add_typer(policy_app, name="policy")
 app.add_typer(golden_app, name="golden")
 app.add_typer(judge_app, name="judge")

@@ -18,6 +18,9 @@ OUTCOME = {
     "same": "#a0aec0",
     "not comparable": "#cbd5e0",
 }
+SHARE_LIGHT = [[0, "#f4f7f7"], [0.5, "#63aebb"], [1, "#24477f"]]
+SHARE_DARK = [[0, "#1d262c"], [0.5, "#2f6f8f"], [1, "#9fd3e8"]]
+"""Shares of a whole, from 0 to 1, on either background."""
 RUN_A = "#8a97a3"
 RUN_B = "#1f6280"
 CEILING = "rgba(120, 130, 140, 0.18)"

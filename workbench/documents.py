@@ -13,6 +13,7 @@ from typing import Any
 
 import pandas as pd
 from pydantic import Field, ValidationError
+from pydantic_core import ErrorDetails
 
 from workbench.errors import BadInput, Refused, WorkbenchError
 from workbench.files import read_text, write_text
@@ -142,15 +143,19 @@ def read_recipe(path: Path) -> StudentRecipe | TeacherRecipe:
 
 
 def _describe_recipe(error: ValidationError, where: str, source: YamlText) -> tuple[str, str]:
-    # Strip the wrapper's ("root", kind) so that lines and places are those of the file.
     cut = ValidationError.from_exception_data(
         error.title,
         [
-            {"type": e["type"], "loc": tuple(e["loc"][2:]), "input": e["input"], "ctx": e.get("ctx", {})}
+            {"type": e["type"], "loc": _in_file(e), "input": e["input"], "ctx": e.get("ctx", {})}
             for e in error.errors(include_url=False)
         ],
     )
     return describe(cut, where, source)
+
+
+def _in_file(problem: ErrorDetails) -> tuple[str | int, ...]:
+    """Return the place of a problem in the file: without the wrapper's ``root`` and kind."""
+    return ("kind",) if problem["type"] == "union_tag_invalid" else tuple(problem["loc"][2:])
 
 
 def read_golden(folder: Path) -> tuple[GoldenSet, GoldenCard]:

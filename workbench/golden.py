@@ -17,9 +17,9 @@ from typing import Annotated, Literal
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from pydantic import Field, StringConstraints, model_validator
+from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from workbench.identity import Value, content_hash
+from workbench.identity import Value, content_hash, keepable
 
 NOT_GRADED = -1
 """No grade: nobody labelled it, or the judge failed on it."""
@@ -71,7 +71,7 @@ class Label(Value):
     grade: int = Field(ge=UNRATEABLE)
     labeler: Filled
     at: datetime
-    note: str = ""
+    note: Annotated[str, AfterValidator(keepable)] = ""
     source: Source = "human"
 
     @model_validator(mode="after")

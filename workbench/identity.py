@@ -8,10 +8,13 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 import unicodedata
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict
+
+_NOT_KEEPABLE = re.compile("[\x00\ud800-\udfff]")
 
 
 def canonical_json(value: Any) -> str:
@@ -45,6 +48,11 @@ def _normalised(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_normalised(item) for item in value]
     return value
+
+
+def keepable(text: str) -> str:
+    """Return ``text`` with U+FFFD for what no database and no UTF-8 file keeps: NUL and half a surrogate pair."""
+    return _NOT_KEEPABLE.sub("\ufffd", text)
 
 
 def content_hash(tag: str, value: Any) -> str:

@@ -22,6 +22,7 @@ from workbench.yamltext import YamlText, dump, validate
 
 GUESS_ROWS = 200
 """Rows that a guess at the mapping looks at."""
+_LONG_NEEDS = ("dimension", "grade", "labeler")
 
 
 @dataclass(frozen=True)
@@ -111,11 +112,20 @@ def guess_mapping(source: Path | bytes, name: str, policy: Policy) -> Guess:
 
 
 def checked_mapping(data: Mapping[str, Any], where: str = "The mapping") -> ImportSpec:
-    """Return a mapping given as plain data.
+    """Return a mapping given as plain data: a guess, or what a form says.
 
     Raises:
         BadInput: one sentence on the first thing that is wrong with it.
     """
+    needed = [(side, data.get(side)) for side in ("query", "document")]
+    for rows in data.get("labels", ()):
+        if "long" in rows:
+            needed += [(f"{what} of a label", rows["long"].get(what)) for what in _LONG_NEEDS]
+        elif "wide" in rows:
+            needed.append(("grades of a dimension", rows["wide"].get("columns")))
+    for what, given in needed:
+        if not given:
+            raise BadInput(f"{where} names no column for the {what}.", "Say which column holds it.")
     return validate(ImportSpec, data, where)
 
 

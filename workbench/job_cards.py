@@ -13,6 +13,8 @@ from workbench.store import StoredJob
 
 QUIET_S = 20
 """Seconds without a word from a job after which the page says so."""
+PATIENCE_S = 6
+"""Seconds that a job is given to stop by itself before Kill is offered."""
 LOG_LINES = 60
 
 
@@ -56,7 +58,9 @@ def card(job: StoredJob, now: JobState) -> None:
 def bar(job: StoredJob, now: JobState) -> None:
     """Draw how far a job is, in numbers and words, and say when it has been silent."""
     if now.total:
-        text = f"{now.done:,} of {now.total:,} {'steps' if job.spec.kind == 'training' else 'pairs'}"
+        # A training counts steps, and then the pairs that its checkpoint grades.
+        unit = "steps" if now.note.startswith("epoch") else "pairs graded"
+        text = f"{now.done:,} of {now.total:,} {unit}"
     else:
         text = "waiting for the worker" if now.status == "queued" else "getting ready"
     note = now.note if now.total else ""
@@ -70,9 +74,13 @@ def bar(job: StoredJob, now: JobState) -> None:
 
 
 def end_buttons(job: StoredJob) -> None:
-    """Draw Cancel; once that was asked and the job is still there, Kill."""
+    """Draw Cancel; for a job that was asked to stop and is still there, Kill.
+
+    Kill comes with a delay, so that the second click of a double click on Cancel does not meet it.
+    """
     space, job_id = widgets.workspace(), job.spec.id
-    if not jobs.stop_asked(job):
+    asked = jobs.stop_asked(job)
+    if asked is None:
         st.button(
             "Cancel" if job.spec.kind == "judge_run" else "Stop",
             key=f"stop_{job_id}",
@@ -81,6 +89,8 @@ def end_buttons(job: StoredJob) -> None:
             on_click=widgets.attempt,
             args=(jobs.stop, space, job_id, widgets.who()),
         )
+    elif (datetime.now(UTC) - asked).total_seconds() < PATIENCE_S:
+        st.button("Stopping", key=f"stopping_{job_id}", icon=":material/hourglass_top:", disabled=True)
     else:
         st.button(
             "Kill",
@@ -112,6 +122,11 @@ def log(job: StoredJob) -> None:
         tail = jobs.log_tail(job, LOG_LINES)
         st.code(tail or "The log is empty.", language=None, wrap_lines=True, height=320 if tail else None)
         st.caption(f"The last {LOG_LINES} lines. Folder of the job: `{job.folder}`")
+
+
+def status_name(status: str) -> str:
+    """Return a state as a table shows it that is not drawn again while a job runs."""
+    return "under way" if status in ("queued", "running") else status
 
 
 def ago(moment: datetime) -> str:

@@ -131,9 +131,12 @@ class JobFolder:
         """Ask the job to end at its next safe point."""
         (self.path / "stop").touch()
 
-    def stop_asked(self) -> bool:
-        """Return whether somebody asked the job to end."""
-        return (self.path / "stop").exists()
+    def stop_asked(self) -> datetime | None:
+        """Return when the job was last asked to end, None if it was not."""
+        try:
+            return datetime.fromtimestamp((self.path / "stop").stat().st_mtime, UTC)
+        except OSError:
+            return None
 
     def ready_to_append(self, name: str) -> None:
         """Cut off a last line that a killed worker left unfinished, so that appending is safe."""

@@ -47,8 +47,8 @@ def job_of_run(workspace: Workspace, run_id: str) -> StoredJob | None:
     return next((job for job in workspace.store.jobs() if job.spec.payload.get("run_id") == run_id), None)
 
 
-def stop_asked(job: StoredJob) -> bool:
-    """Return whether somebody asked this job to stop; it may still be on its way to the next safe point."""
+def stop_asked(job: StoredJob) -> datetime | None:
+    """Return when this job was asked to stop, None if it was not; it ends at its next safe point."""
     return JobFolder(Path(job.folder)).stop_asked()
 
 

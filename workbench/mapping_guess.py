@@ -27,8 +27,8 @@ def guess_spec(columns: Sequence[str], sample_rows: Rows, policy: Body, *, file:
     """Return a mapping in the form of :class:`~workbench.column_mapping.ImportSpec`, as far as it can be told.
 
     A column belongs to the field, dimension or role whose name it bears, case and punctuation aside. A column
-    named as a dimension is one of grades only if every sampled cell is a grade, so that ``skills`` may be a field
-    and a dimension. ``golden`` and ``policy`` are the caller's to add; ``query``, ``document`` or a labeler that
+    named as a dimension is one of grades only if most of its different sampled cells are grades, so that ``skills``
+    may be a field and a dimension, and a mistyped grade is shown as a bad row instead of hiding its column. ``golden`` and ``policy`` are the caller's to add; ``query``, ``document`` or a labeler that
     was not found is left out, so that validating the guess says what is missing. Short texts left over become
     metadata.
 
@@ -85,7 +85,8 @@ class _Guess:
     def side(self, side: Side, usual: Sequence[str]) -> dict[str, str]:
         found = {}
         for name in side.fields:
-            forms = [name, f"{side.name}_{name}", f"{usual[0]}_{name}"]
+            # The fuller name first: beside member_skills, a column skills is rather one of grades.
+            forms = [f"{side.name}_{name}", f"{usual[0]}_{name}", name]
             if len(side.fields) == 1:
                 forms += [side.name, *usual]
             column = self.take(forms)
@@ -137,10 +138,10 @@ class _Guess:
         return found
 
     def holds_grades(self, column: str, key: str) -> bool:
-        """Whether every sampled cell is a level, the name of a level, or N/A; False where all are empty."""
+        """Whether most different cells are levels, names of levels, or N/A; False where all are empty."""
         known = {str(level) for level in self.policy.scale(key)} | set(self.level_names(key)) | set(NA_WORDS)
         seen = {text.casefold().removesuffix(".0") for text in self.seen[column]}
-        return bool(seen) and seen <= known
+        return len(seen & known) * 2 > len(seen)
 
     def level_names(self, key: str) -> dict[str, int]:
         levels = self.policy.dimension(key).levels if key in self.policy.keys else ()

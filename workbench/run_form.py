@@ -24,12 +24,12 @@ def start_form() -> None:
         return
     versions = {document.version: document for document in space.store.policy_versions(policy)}
     with columns[1]:
-        version = st.selectbox(
+        version = widgets.pick(
+            st.selectbox,
             "Version",
             sorted(versions, reverse=True),
             format_func=lambda number: widgets.version_name(versions[number]),
             key="version",
-            bind="query-params",
         )
     sets = [name for name in space.store.golden_names() if space.store.golden(name).policy == policy]
     published = [name for name in sets if space.store.golden(name).snapshots]
@@ -41,16 +41,10 @@ def start_form() -> None:
         )
         return
     with columns[2]:
-        golden = st.selectbox("Golden set", published, key="golden", bind="query-params")
+        golden = widgets.pick(st.selectbox, "Golden set", published, key="golden")
     with columns[3]:
-        kind = st.segmented_control(
-            "Judge",
-            list(KINDS),
-            default="baseline",
-            required=True,
-            format_func=KINDS.__getitem__,
-            key="judge",
-            bind="query-params",
+        kind = widgets.pick(
+            st.segmented_control, "Judge", list(KINDS), format_func=KINDS.__getitem__, key="judge"
         )
     left, right = st.columns([3, 2], gap="large")
     try:
@@ -113,12 +107,12 @@ def checkpoint() -> JudgeSpec | None:
     if not found:
         widgets.empty("No checkpoints yet.", "Train a student on the Train page.")
         return None
-    chosen = st.selectbox(
+    chosen = widgets.pick(
+        st.selectbox,
         "Checkpoint",
         list(found),
         format_func=lambda name: f"{name} · {found[name].created_at:%d %b %H:%M}",
         key="checkpoint",
-        bind="query-params",
     )
     record = found[chosen].record
     st.caption(
@@ -129,29 +123,18 @@ def checkpoint() -> JudgeSpec | None:
 
 def draw_plan(plan: RunPlan) -> None:
     """Draw what the run would send and what that takes, before anything is sent."""
-    lines = [("pairs", f"{plan.pairs:,} ({plan.dev_pairs:,} dev, {plan.pairs - plan.dev_pairs:,} holdout)")]
-    if not plan.sends:
-        lines.append(("sends", "nothing: it runs on this machine"))
-    else:
-        lines += [
-            (
-                "policy in the prompt",
-                f"{plan.prompt_characters:,} characters, about {widgets.roughly(plan.prompt_tokens)} tokens",
-            ),
-            ("input in all", f"about {widgets.roughly(plan.input_tokens)} tokens, less what is in the cache"),
-            (
-                "cost",
-                "unknown before the run"
-                if plan.cost_usd is None
-                else f"about {widgets.money(plan.cost_usd)}",
-            ),
-        ]
-    st.html(
-        widgets.table(
-            ["what it will take", ""],
-            [[f'<span class="wb-muted" style="white-space:nowrap">{a}</span>', b] for a, b in lines],
+    lines = {"pairs": f"{plan.pairs:,} ({plan.dev_pairs:,} dev, {plan.pairs - plan.dev_pairs:,} holdout)"}
+    if plan.sends:
+        prompt = f"{plan.prompt_characters:,} characters, about {widgets.roughly(plan.prompt_tokens)} tokens"
+        lines["policy in the prompt"] = prompt
+        lines["input in all"] = (
+            f"about {widgets.roughly(plan.input_tokens)} tokens, less what is in the cache"
         )
-    )
+        known = plan.cost_usd is not None
+        lines["cost"] = f"about {widgets.money(plan.cost_usd)}" if known else "unknown before the run"
+    else:
+        lines["sends"] = "nothing: it runs on this machine"
+    st.html(widgets.facts("what it will take", lines))
     if plan.priced_by:
         st.caption(
             f"Cost: at what a call cost in {widgets.plain(plan.priced_by.label)}, {plan.priced_by.created_at:%d %b}."

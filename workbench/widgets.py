@@ -9,7 +9,6 @@ from functools import lru_cache
 from importlib import resources
 from typing import Any
 
-import pandas as pd
 import streamlit as st
 from markdown_it import MarkdownIt
 
@@ -46,6 +45,11 @@ _CODES = {NOT_APPLICABLE: "N/A", NOT_GRADED: "–", UNRATEABLE: "unrateable"}
 def workspace() -> Workspace:
     """Return the one workspace of this server."""
     return open_workspace()
+
+
+def dark() -> bool:
+    """Whether the page is drawn on a dark background."""
+    return st.context.theme.type == "dark"
 
 
 def style() -> None:
@@ -89,6 +93,12 @@ def header(title: str, subtitle: str = "", tags: Sequence[str] = ()) -> None:
         f'<h1 style="margin:0;font-size:1.5rem;font-weight:650">{html.escape(title)}{marks}</h1>'
         + (f'<div class="wb-muted" style="margin-top:2px">{html.escape(subtitle)}</div>' if subtitle else "")
     )
+
+
+def section(title: str, tags: Sequence[str] = ()) -> None:
+    """Draw the title of a part of a page."""
+    marks = "".join(f' <span class="wb-tag">{html.escape(tag)}</span>' for tag in tags)
+    st.html(f'<h2 style="margin:0;font-size:1.15rem;font-weight:640">{html.escape(title)}{marks}</h2>')
 
 
 def empty(message: str, what_next: str) -> None:
@@ -142,6 +152,18 @@ def table(header_cells: Sequence[str], rows: Iterable[Sequence[str]], *, numeric
         "<tr>" + "".join(f"<td{mark[i]}>{cell}</td>" for i, cell in enumerate(row)) + "</tr>" for row in rows
     )
     return f'<table class="wb-table"><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>'
+
+
+def facts(title: str, lines: Mapping[str, str]) -> str:
+    """Return names and their values as a narrow table; both are plain text."""
+    rows = [
+        [
+            f'<span class="wb-muted" style="white-space:nowrap">{html.escape(name)}</span>',
+            f'<span style="overflow-wrap:anywhere">{html.escape(value)}</span>',
+        ]
+        for name, value in lines.items()
+    ]
+    return table([html.escape(title), ""], rows)
 
 
 def words(change: Change) -> str:
@@ -339,13 +361,16 @@ def choose_golden(label: str = "Golden set", key: str = "golden") -> str | None:
     return pick(st.selectbox, label, names, key=key)
 
 
-def open_row(view: pd.DataFrame, ids: Sequence[str], parameter: str, **options: Any) -> str | None:
+def open_row(
+    view: Any, ids: Sequence[str], parameter: str, *, paged: bool = False, **options: Any
+) -> str | None:
     """Draw a table whose rows open, and return the id of the open one; the URL says which it is.
 
     Args:
-        view: what is shown, one row an id.
+        view: what is shown, one row an id; a data frame or its Styler.
         ids: what the rows stand for.
         parameter: name in the URL.
+        paged: the rows are one page of many, so that the open one may be on another page.
         options: for ``st.dataframe``.
     """
     wanted = st.query_params.get(parameter)
@@ -364,6 +389,8 @@ def open_row(view: pd.DataFrame, ids: Sequence[str], parameter: str, **options: 
         view, hide_index=True, key=key, on_select=choose, selection_mode="single-row",
         selection_default={"selection": {"rows": rows, "columns": []}}, **options,
     )  # fmt: skip
+    if paged:
+        return wanted
     if wanted and not rows:
         st.warning(f"There is no {parameter} '{plain(wanted)}' in this workspace. Choose a row of the table.")
     return wanted if rows else None

@@ -104,6 +104,7 @@ class CheckpointJudge:
 def _grade(
     checkpoint: Checkpoint, policy: Policy, problems: dict[str, str], batch: Sequence[Tokens]
 ) -> list[tuple[Judgement, ...]]:
+    import numpy as np
     import torch
 
     from workbench.training.model import decide
@@ -122,9 +123,13 @@ def _grade(
                 row.append(failed)
             continue
         probabilities = torch.softmax(logits[key].double(), dim=-1).cpu().numpy()
+        broken = ~np.isfinite(probabilities).all(axis=1)
         grades, expected, levels = decide(heads[key], probabilities, allow_na=dimension.allow_na)
-        for row, grade, mean, level in zip(
-            rows, grades.tolist(), expected.tolist(), levels.tolist(), strict=True
-        ):
-            row.append(Judgement(dimension=key, grade=grade, expected=mean, probabilities=tuple(level)))
+        answers = zip(grades.tolist(), expected.tolist(), levels.tolist(), strict=True)
+        for row, is_broken, (grade, mean, level) in zip(rows, broken.tolist(), answers, strict=True):
+            if is_broken:
+                error = "the checkpoint's answer is not a number"
+                row.append(Judgement(dimension=key, grade=NOT_GRADED, error=error))
+            else:
+                row.append(Judgement(dimension=key, grade=grade, expected=mean, probabilities=tuple(level)))
     return [tuple(row) for row in rows]

@@ -323,7 +323,7 @@ def depth(found: RunComparison, key: str, title: str) -> None:
         with column:
             st.plotly_chart(
                 charts.confusion(side[key], f"{name}: κ {widgets.number(side[key].kappa_quadratic.value)}, "
-                f"linear {widgets.number(side[key].kappa_linear.value)}, bias {widgets.number(side[key].bias.value, signed=True)}"),
+                f"linear {widgets.number(side[key].kappa_linear.value)}, bias {widgets.number(side[key].bias.value, signed=True)}", dark=widgets.dark()),
                 key=f"confusion_{name}",
                 config={"displayModeBar": False},
             )  # fmt: skip

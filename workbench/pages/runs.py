@@ -57,7 +57,7 @@ def run_table(runs: list[Run]) -> pd.DataFrame:
             "judge": [run.judge.name for run in runs],
             "policy": [f"{run.policy} v{run.policy_version}" for run in runs],
             "golden set": [f"{run.golden} v{run.golden_version}" for run in runs],
-            "status": [run.status for run in runs],
+            "status": [job_cards.status_name(run.status) for run in runs],
             "pairs": [run.totals.pairs for run in runs],
             "failed": [run.totals.failed for run in runs],
             "calls / cached": [calls(run) for run in runs],
@@ -92,7 +92,7 @@ def open_run(run: Run) -> None:
     """Draw one run: how it ended, how it agrees with people, what failed, what can be done."""
     job = jobs.job_of_run(widgets.workspace(), run.id)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        widgets.header(run.label, "", [run.status, *(["sample"] if run.sample else [])])
+        widgets.section(run.label, [run.status, *(["sample"] if run.sample else [])])
         with st.container(horizontal=True, horizontal_alignment="right"):
             if run.status == "finished":
                 st.page_link(
@@ -119,28 +119,25 @@ def open_run(run: Run) -> None:
 
 def identity(run: Run, job_id: str) -> None:
     """Draw what exactly ran."""
-    made = "imported: the judgements were made elsewhere" if run.judge.kind == "recorded" else job_id
+    made = "imported: judged elsewhere" if run.judge.kind == "recorded" else job_id
     lines = {
         "judge": f"{run.judge.kind}: {run.judge.name}",
-        **{name: str(value) for name, value in run.judge.params.items() if value not in (None, "", {})},
+        **{name: shown(value) for name, value in run.judge.params.items() if value not in (None, "", {})},
         "policy": f"{run.policy} v{run.policy_version} ({run.policy_hash[-8:]})",
         "golden set": f"{run.golden} v{run.golden_version} ({run.golden_hash[-8:]})",
         "code": run.code_revision or "–",
         "run": run.id,
         "job": made or "–",
     }
-    st.html(
-        widgets.table(
-            ["identity", ""],
-            [
-                [
-                    f'<span class="wb-muted">{html.escape(name)}</span>',
-                    f'<span class="wb-small" style="overflow-wrap:anywhere">{html.escape(value)}</span>',
-                ]
-                for name, value in lines.items()
-            ],
-        )
-    )
+    st.html(widgets.facts("identity", lines))
+
+
+def shown(value: object) -> str:
+    """Return a parameter of a judge for reading: hashes by their end, several values side by side."""
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {inner}" for name, inner in value.items())
+    text = str(value)
+    return text[-8:] if len(text) > 32 and text[-32:].isalnum() else text
 
 
 def agreement(run: Run) -> None:

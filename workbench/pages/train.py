@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from typing import Any
 
 import pandas as pd
@@ -33,54 +32,60 @@ def page() -> None:
         )
         return
     job_id = widgets.open_row(
-        job_table(found), [job.spec.id for job in found], "job", height=min(37 + 35 * len(found), 247),
+        job_table(found), [job.spec.id for job in found], "job",
         column_config={"when": st.column_config.DatetimeColumn("when (UTC)", format="D MMM HH:mm")},
     )  # fmt: skip
     if job_id is None:
         st.caption("Select a row to open a training: its curves, its log, what it made.")
+        job_cards.under_way("training")
         return
     job = next(job for job in found if job.spec.id == job_id)
-    follow(job)
-    outcome(job)
-    job_cards.log(job)
+    if job.final is None:
+        st.fragment(follow, run_every=2)(job_id)
+    else:
+        ended(job)
 
 
 def job_table(found: list[StoredJob]) -> pd.DataFrame:
     """Return the training jobs as the table shows them."""
     space = widgets.workspace()
     states = [jobs.state(space, job) for job in found]
-    return pd.DataFrame(
+    made = {checkpoint.job_id: checkpoint.id for checkpoint in space.store.checkpoints()[::-1]}
+    table = pd.DataFrame(
         {
             "training": [job.spec.title for job in found],
-            "status": [now.status for now in states],
-            "steps": [f"{now.done:,} / {now.total:,}" if now.total else "–" for now in states],
-            "note": [now.error or now.note for now in states],
+            "status": [job_cards.status_name(now.status) for now in states],
+            "checkpoint": [made.get(job.spec.id, "–") for job in found],
+            "error": [now.error for now in states],
             "who": [job.spec.author for job in found],
             "when": [job.spec.created_at for job in found],
         }
     )
+    return table if table["error"].any() else table.drop(columns="error")
 
 
-def follow(job: StoredJob) -> None:
-    """Draw the state and the curves of a training; the page polls only while it runs."""
-    if job.final is not None:
-        watched = training_runs.watch(widgets.workspace(), job.spec.id)
-        widgets.header(job.spec.title, "", [watched.state.status])
-        job_cards.resume_button(job, watched.state, "Goes on from its last saved state.")
-        if watched.state.error:
-            st.error(widgets.plain(watched.state.error))
-        curves(watched)
-    else:
-        st.fragment(_watch, run_every=2)(job.spec.id)
-
-
-def _watch(job_id: str) -> None:
+def follow(job_id: str) -> None:
+    """Draw a training that runs: how far it is, its curves so far, its log."""
     space = widgets.workspace()
     if jobs.collect(space):
         st.rerun()
     watched = training_runs.watch(space, job_id)
     job_cards.card(watched.job, watched.state)
     curves(watched)
+    job_cards.log(watched.job)
+
+
+def ended(job: StoredJob) -> None:
+    """Draw a training that has ended: how, what it made, how it got there."""
+    watched = training_runs.watch(widgets.workspace(), job.spec.id)
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        widgets.section(job.spec.title, [watched.state.status])
+        job_cards.resume_button(job, watched.state, "Goes on from its last saved state.")
+    if watched.state.error:
+        st.error(widgets.plain(watched.state.error))
+    outcome(job)
+    curves(watched)
+    job_cards.log(job)
 
 
 def curves(watched: Watched) -> None:
@@ -115,7 +120,7 @@ def outcome(job: StoredJob) -> None:
     run = run_of(job)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
         tags = ["stopped early"] if checkpoint.record.get("stopped") else []
-        widgets.header(checkpoint.id, "the checkpoint that this training made", tags)
+        widgets.section(f"Checkpoint {checkpoint.id}", tags)
         if run.status == "finished":
             st.page_link(
                 "workbench/pages/compare.py", label="Compare with its run", icon=":material/compare_arrows:",
@@ -126,15 +131,8 @@ def outcome(job: StoredJob) -> None:
         icon=":material/info:",
     )
     left, right = st.columns(2, gap="large")
-    for column, title, lines in (
-        (left, "lineage", lineage(checkpoint)),
-        (right, "figures", figures(checkpoint)),
-    ):
-        with column:
-            rows = [
-                [f'<span class="wb-muted">{html.escape(k)}</span>', html.escape(v)] for k, v in lines.items()
-            ]
-            st.html(widgets.table([title, ""], rows))
+    left.html(widgets.facts("lineage", lineage(checkpoint)))
+    right.html(widgets.facts("figures", figures(checkpoint)))
 
 
 def lineage(checkpoint: StoredCheckpoint) -> dict[str, str]:

@@ -156,7 +156,9 @@ class StoreBase:
         written = 0
         for start in range(0, len(rows), _ROWS_A_STATEMENT):
             part = rows[start : start + _ROWS_A_STATEMENT]
-            written += max(connection.execute(statement, list(part)).rowcount, 0)
+            # Without the option, psycopg's count of an executemany is lost.
+            done = connection.execute(statement, list(part), execution_options={"preserve_rowcount": True})
+            written += done.rowcount
         return written
 
     def record_event(self, who: str, what: str, subject: str, detail: str = "") -> None:

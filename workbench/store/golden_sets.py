@@ -315,7 +315,7 @@ class GoldenStore(StoreBase):
             .distinct()
         )
         with self._read() as connection:
-            return dict(connection.execute(query).tuples().all())
+            return {row.query_id: row.split for row in connection.execute(query)}
 
     def labels_mark(self, name: str) -> int:
         """Return a number that grows whenever labels of the set are added, to key caches by."""

@@ -6,7 +6,6 @@ app does not meet its own tables already registered.
 
 from __future__ import annotations
 
-import re
 from datetime import UTC, datetime
 from typing import Any
 
@@ -15,6 +14,8 @@ from sqlalchemy.engine import Dialect
 from sqlalchemy.orm import registry
 from sqlalchemy.types import TypeDecorator
 from sqlmodel import Field, SQLModel
+
+from workbench.identity import keepable
 
 
 class UtcTime(TypeDecorator[datetime]):
@@ -36,14 +37,14 @@ class UtcTime(TypeDecorator[datetime]):
 
 
 class Prose(TypeDecorator[str]):
-    """Text from people and models; what no database keeps (NUL, half a surrogate pair) becomes U+FFFD."""
+    """Text from people and models, which may hold characters that no database keeps."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Dialect) -> str | None:
         """Replace what cannot be kept on the way in."""
-        return None if value is None else re.sub("[\x00\ud800-\udfff]", "\ufffd", value)
+        return None if value is None else keepable(value)
 
 
 class Base(SQLModel, registry=registry()):

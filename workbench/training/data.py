@@ -24,6 +24,7 @@ from workbench.golden import (
 from workbench.policy import Policy
 from workbench.run import Judgement, Verdict
 from workbench.training.record import Head, heads_of
+from workbench.training.tokens import PairTokenizer, Tokens
 
 Vector = tuple[float, ...]
 
@@ -90,7 +91,7 @@ def build_examples(
         for pair_id, grades in votes_of.items():
             vector = _votes(head, [g for g in grades if g != UNRATEABLE], f"{golden.label}, pair {pair_id}")
             if vector:
-                votes[pair_id][head.key] = vector
+                votes[str(pair_id)][head.key] = vector
         for pair_id, grade in zip(ids, settle(labels, head.key, ids).tolist(), strict=True):
             settled[pair_id][head.key] = grade
     soft = _soft(heads, verdicts, set(ids))
@@ -253,3 +254,27 @@ class Targets:
             {key: tensor[index].to(device) for key, tensor in self.probabilities.items()},
             {key: tensor[index].to(device) for key, tensor in self.known.items()},
         )
+
+
+@dataclass(frozen=True)
+class Encoded:
+    """Examples with their tokens and targets, made once."""
+
+    examples: Sequence[Example]
+    tokens: Sequence[Tokens]
+    golden: Targets
+    soft: Targets
+
+    @classmethod
+    def of(cls, examples: Sequence[Example], tokens: PairTokenizer, heads: Sequence[Head]) -> Encoded:
+        """Tokenise ``examples`` and stack their targets."""
+        return cls(
+            examples,
+            tokens.encode([example.pair for example in examples]),
+            Targets.of(heads, [example.golden for example in examples]),
+            Targets.of(heads, [example.soft for example in examples]),
+        )
+
+    def order(self, size: int, seed: tuple[int, ...]) -> Iterator[npt.NDArray[np.int_]]:
+        """Yield the rows of each batch; the same seed gives the same batches."""
+        return batches([len(t.ids) for t in self.tokens], size, np.random.default_rng(seed))

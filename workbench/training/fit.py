@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import os
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -27,7 +27,7 @@ from workbench.identity import content_hash
 from workbench.policy import Policy
 from workbench.recipe import Recipe, Schedule, TrainedRecipe
 from workbench.run import Reporter
-from workbench.training.data import Example, Targets, batches, check_examples, split_examples
+from workbench.training.data import Encoded, Example, check_examples, split_examples
 from workbench.training.losses import total_loss
 from workbench.training.model import PairScorer, decide, new_scorer
 from workbench.training.record import CheckpointRecord, Head, Lineage, considered, heads_of
@@ -48,30 +48,6 @@ class FitResult:
 
     folder: Path
     record: CheckpointRecord
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Examples with their tokens and targets, made once."""
-
-    examples: Sequence[Example]
-    tokens: Sequence[Tokens]
-    golden: Targets
-    soft: Targets
-
-    @classmethod
-    def of(cls, examples: Sequence[Example], tokens: PairTokenizer, heads: Sequence[Head]) -> Encoded:
-        """Tokenise ``examples`` and stack their targets."""
-        return cls(
-            examples,
-            tokens.encode([example.pair for example in examples]),
-            Targets.of(heads, [example.golden for example in examples]),
-            Targets.of(heads, [example.soft for example in examples]),
-        )
-
-    def order(self, size: int, seed: Sequence[int]) -> Iterator[Rows]:
-        """Yield the rows of each batch; the same seed gives the same batches."""
-        return batches([len(t.ids) for t in self.tokens], size, np.random.default_rng(seed))
 
 
 def fit(
@@ -137,6 +113,7 @@ def fit(
     torch.manual_seed(recipe.seed)
     scorer, tokens = new_scorer(recipe, policy)
     scorer.to("cuda" if torch.cuda.is_available() else "cpu")
+    parameters = sum(parameter.numel() for parameter in scorer.parameters())
     train = Encoded.of(train_examples, tokens, heads)
     validation = Encoded.of(validation_examples, tokens, heads)
     epoch_steps = math.ceil(len(train_examples) / schedule.batch_size)
@@ -161,13 +138,17 @@ def fit(
             # A NaN is no improvement; the next step's check names the pairs.
             if loss is not None and loss < at.best_loss:
                 at.best_loss, at.best_epoch = loss, epoch
-                keeper.keep(epoch, scorer, tokens, record({"epoch": epoch, **figures}))
+                keeper.keep(
+                    epoch, scorer, tokens, record({"parameters": parameters, "epoch": epoch, **figures})
+                )
         at.seconds = time.monotonic() - began
         keeper.save(scorer, optimizer, at)
 
     stopped = False
-    if at.step == 0 and schedule.head_penalty and fit_heads(scorer, tokens, train, recipe, heads, reporter):
-        end_epoch(0)
+    if schedule.head_penalty and not at.heads_fitted:
+        at.heads_fitted = fit_heads(scorer, tokens, train, recipe, heads, reporter)
+        if at.heads_fitted:
+            end_epoch(0)
     while at.step < total and not stopped:
         epoch = at.step // epoch_steps + 1
         order = list(train.order(schedule.batch_size, (recipe.seed, epoch)))
@@ -213,7 +194,7 @@ def fit(
     if stopped:
         keeper.save(scorer, optimizer, at)
     if at.best_epoch is None:
-        keeper.keep(None, scorer, tokens, record({"epoch": at.epoch}))
+        keeper.keep(None, scorer, tokens, record({"parameters": parameters, "epoch": at.epoch}))
         kept = "the last weights are"
     else:
         kept = f"epoch {at.best_epoch}, the best on validation, is"

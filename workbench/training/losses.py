@@ -23,6 +23,7 @@ def soft_cross_entropy(logits: Tensor, targets: Tensor, known: Tensor) -> Tensor
 
     Its least value is the entropy of the targets, reached at ``p = t``.
     """
+    targets = _cleared(targets, known)
     return _mean(-(targets * log_softmax(logits, dim=-1)).sum(-1), known)
 
 
@@ -33,7 +34,7 @@ def distillation(logits: Tensor, targets: Tensor, known: Tensor, temperature: fl
     which equals ``softmax(z / T)`` for any logits ``z`` with ``softmax(z) = t``. The factor ``T^2`` keeps the
     size of the gradient the same at every temperature.
     """
-    warm = targets.clamp_min(0).pow(1 / temperature)
+    warm = _cleared(targets, known).clamp_min(0).pow(1 / temperature)
     warm = warm / warm.sum(-1, keepdim=True).clamp_min(torch.finfo(warm.dtype).tiny)
     # xlogy makes 0 log 0 = 0; the student's side cannot be -inf.
     divergence = (torch.xlogy(warm, warm) - warm * log_softmax(logits / temperature, dim=-1)).sum(-1)
@@ -47,6 +48,7 @@ def squared_emd(logits: Tensor, targets: Tensor, known: Tensor, levels: int) -> 
     one. Only the first ``levels`` classes are ordered; a class after them (N/A) is no step of the scale, so both
     distributions are conditioned on the levels, and a row counts by the target's mass on them.
     """
+    targets = _cleared(targets, known)
     mass = targets[:, :levels].sum(-1)
     conditional = targets[:, :levels] / mass.clamp_min(torch.finfo(targets.dtype).tiny)[:, None]
     gap = softmax(logits[:, :levels], dim=-1).cumsum(-1) - conditional.cumsum(-1)
@@ -95,9 +97,11 @@ def total_loss(
     return Loss(total, golden_loss, soft_loss)
 
 
+def _cleared(targets: Tensor, known: Tensor) -> Tensor:
+    # Not a product: an unknown row may hold NaN, and 0 * NaN is NaN, in the gradient too.
+    return torch.where(known[:, None], targets, 0.0)
+
+
 def _mean(rows: Tensor, known: Tensor, weights: Tensor | None = None) -> Tensor:
-    # where(), not a product: an unknown row may hold NaN, and 0 * NaN is NaN.
-    share = known.to(rows.dtype) if weights is None else torch.where(known, weights, 0.0)
-    total = share.sum()
-    values = torch.where(known, rows, 0.0)
-    return (values * share).sum() / total.clamp_min(torch.finfo(rows.dtype).tiny)
+    share = known.to(rows.dtype) if weights is None else known * weights
+    return (rows * share).sum() / share.sum().clamp_min(torch.finfo(rows.dtype).tiny)

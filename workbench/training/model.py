@@ -76,7 +76,7 @@ class PairScorer(nn.Module):
         """Return each dimension's logits from features."""
         with torch.autocast(features.device.type, enabled=False):
             logits: Tensor = self.head(features.float())
-        parts = logits.split([head.classes for head in self.heads], dim=-1)
+        parts = torch.split(logits, [head.classes for head in self.heads], dim=-1)
         return {head.key: part for head, part in zip(self.heads, parts, strict=True)}
 
     def _pool(self, states: Tensor, batch: Batch) -> Tensor:
@@ -123,10 +123,12 @@ def decide(
     kappas are 0.40, 0.39 and 0.41. The median is also how labels settle that do not agree.
     """
     count = len(head.levels)
-    levels = probabilities[:, :count] / probabilities[:, :count].sum(axis=1, keepdims=True)
+    # A pair that is certainly N/A may leave nothing for the levels; they are then equally likely.
+    mass = np.maximum(probabilities[:, :count], 1e-300)
+    levels = mass / mass.sum(axis=1, keepdims=True)
     expected = levels @ np.array(head.levels, dtype=np.float64)
-    # The last cumulative sum may be 1 - 1e-16, never below one half, so argmax always finds a True.
-    grades = (levels.cumsum(axis=1) >= 0.5).argmax(axis=1).astype(np.int_) + head.levels[0]
+    # 0.3 / 0.6 is a little less than one half.
+    grades = (levels.cumsum(axis=1) >= 0.5 - 1e-9).argmax(axis=1).astype(np.int_) + head.levels[0]
     if head.allow_na and allow_na:
         grades[probabilities.argmax(axis=1) == count] = NOT_APPLICABLE
     return grades, expected, levels
@@ -263,9 +265,10 @@ def _transformers() -> Any:
             "transformers is not installed.", "Install it with: pip install 'policy-workbench[train]'."
         ) from error
     # Dropped layers and heads are meant; the table of unused weights and the bars would fill the job's log.
-    transformers.utils.logging.set_verbosity_error()
-    transformers.utils.logging.disable_progress_bar()
-    return transformers
+    module: Any = transformers
+    module.utils.logging.set_verbosity_error()
+    module.utils.logging.disable_progress_bar()
+    return module
 
 
 def _keep_layers(config: Any, recipe: TrainedRecipe) -> None:

@@ -31,6 +31,7 @@ class Progress:
     """Where a training is."""
 
     step: int = 0
+    heads_fitted: bool = False
     epoch: int = 0  # epochs done
     best_epoch: int | None = None  # of those evaluated; 0 is the first fit of the heads
     best_loss: float = math.inf
@@ -127,6 +128,7 @@ class Keeper:
             for moment, tensor in optimizer.state.get(parameter, {}).items():
                 tensors[f"{moment} {name}"] = tensor.contiguous()
         about = json.dumps({"fingerprint": self._fingerprint, "progress": asdict(progress)})
+        self._out.mkdir(parents=True, exist_ok=True)
         temporary = self._state.with_suffix(".partial")
         save_file(tensors, str(temporary), metadata={"training": about})
         os.replace(temporary, self._state)

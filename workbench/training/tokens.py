@@ -14,7 +14,6 @@ from workbench.errors import BadInput
 from workbench.golden import Pair
 from workbench.policy import Layout
 
-
 SPECIAL, QUERY, DOCUMENT = 0, 1, 2
 """What a token belongs to; padding counts as special."""
 

@@ -1,0 +1,280 @@
+"""The training loop on tiny random models: it learns, repeats itself, stops, resumes and refuses."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+torch = pytest.importorskip("torch", reason="needs the train extra")
+pytest.importorskip("transformers", reason="needs the train extra")
+
+from training_samples import Heard, examples, pair, policy, recipe, tiny  # noqa: E402
+
+from workbench.backbone import minilm_available  # noqa: E402
+from workbench.documents import read_recipe  # noqa: E402
+from workbench.errors import BadInput, Conflict, WorkbenchError  # noqa: E402
+from workbench.recipe import Schedule  # noqa: E402
+from workbench.training import fit as fit_module  # noqa: E402
+from workbench.training.data import Example  # noqa: E402
+from workbench.training.fit import fit, learning_rate_factor  # noqa: E402
+from workbench.training.model import load_checkpoint  # noqa: E402
+from workbench.training.record import Lineage  # noqa: E402
+
+STUDENTS = Path(__file__).parents[2] / "students"
+
+
+@pytest.fixture(scope="module")
+def encoder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tiny encoder."""
+    return tiny(tmp_path_factory.mktemp("encoder") / "model")
+
+
+def weights(folder: Path) -> dict[str, Any]:
+    """All tensors of a checkpoint."""
+    return dict(load_checkpoint(folder).scorer.state_dict())
+
+
+def same(a: dict[str, Any], b: dict[str, Any]) -> bool:
+    """Whether two models are equal to the last bit."""
+    return a.keys() == b.keys() and all(torch.equal(a[name], b[name]) for name in a)
+
+
+@pytest.mark.parametrize("kind", ["encoder", "decoder"])
+def test_one_batch_is_learnt_by_heart(tmp_path: Path, kind: str) -> None:
+    backbone = tiny(tmp_path / "model", kind)
+    student = recipe(
+        backbone,
+        ordinal_weight=0.0,
+        schedule={"epochs": 80, "batch_size": 4, "learning_rate": 1e-2, "head_penalty": None, "warmup": 0.0},
+    )
+    soft = (0.5, 0.5, 0.0)
+    batch = [replace(e, golden={"taste": soft if i else (0.0, 0.0, 1.0)}) for i, e in enumerate(examples(4))]
+    heard = Heard()
+    fit(student, policy(), batch, tmp_path / "out", heard)
+    # Heads start at zero: the first loss is ln 3. The least is the targets' entropy: three of four have ln 2.
+    assert heard.losses()[0] == pytest.approx(math.log(3), rel=1e-5)
+    assert heard.losses()[-1] == pytest.approx(0.75 * math.log(2), abs=0.05)
+    assert heard.losses()[-1] > 0.75 * math.log(2) - 1e-4
+
+
+def test_the_heads_are_fitted_first(encoder: Path, tmp_path: Path) -> None:
+    heard = Heard()
+    fit(recipe(encoder, schedule={"head_penalty": 0.01}), policy(), examples(), tmp_path / "out", heard)
+    # Uniform answers would give ln 3 and EMDs of at least 2/9 (0.5 on average for taste, more for N/A-free rows).
+    assert heard.losses()[0] < 0.8 * math.log(3)
+    assert "The heads were first fitted to 12 pairs with the backbone as it is." in heard.lines
+
+
+def test_the_same_seed_gives_the_same_losses(encoder: Path, tmp_path: Path) -> None:
+    first, second, other = Heard(), Heard(), Heard()
+    a = fit(recipe(encoder), policy(), examples(), tmp_path / "a", first)
+    b = fit(recipe(encoder), policy(), examples(), tmp_path / "b", second)
+    fit(recipe(encoder, seed=1), policy(), examples(), tmp_path / "c", other)
+    assert first.losses() == second.losses() != other.losses()
+    assert a.record.weights_hash == b.record.weights_hash
+
+
+def test_rows_progress_and_lineage(encoder: Path, tmp_path: Path) -> None:
+    heard = Heard()
+    lineage = Lineage(
+        golden="teas v1", golden_hash="golden-1", soft_run="run-1", parents=("p",), code_revision="r"
+    )
+    student = recipe(encoder, data={"validation": 0.25, "soft_labels": {"weight": 0.5}})
+    given = [replace(e, soft=e.golden) for e in examples(24)]
+    done = fit(student, policy(), [*given, Example(pair("a", "b"))], tmp_path / "out", heard, lineage=lineage)
+    steps = [row for row in heard.rows if "step" in row]
+    evals = [row for row in heard.rows if "eval_loss" in row]
+    assert set(steps[0]) == {
+        "step", "epoch", "loss", "loss_golden", "loss_soft", "lr", "pairs_per_s", "grad_norm"
+    }  # fmt: skip
+    assert [row["step"] for row in steps] == list(range(1, len(steps) + 1))
+    assert [row["epoch"] for row in evals] == [0, 1, 2]  # 0: after the first fit of the heads
+    assert set(evals[0]) == {
+        "epoch", "eval_loss", "taste.exact", "taste.kappa", "strength.exact", "strength.kappa"
+    }  # fmt: skip
+    assert heard.done[-1][:2] == (len(steps), len(steps))
+    record = done.record
+    assert (done.folder, record.stopped) == (tmp_path / "out" / "checkpoint", False)
+    assert (record.recipe, record.recipe_hash) == (student, student.content_hash)
+    assert (record.policy_label, record.policy_hash) == ("tea-match v1", policy().content_hash)
+    assert record.lineage == lineage
+    best = min(evals, key=lambda row: row["eval_loss"])
+    assert record.figures["epoch"] == best["epoch"]
+    assert record.figures["eval_loss"] == best["eval_loss"]
+    assert record.figures["steps"] == len(steps)
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["checkpoint"]
+    assert any("1 without a target left out" in line for line in heard.lines)
+
+
+def test_the_first_batch_is_logged_as_read(encoder: Path, tmp_path: Path) -> None:
+    heard = Heard()
+    fit(recipe(encoder, schedule={"max_steps": 1}), policy(), examples(2), tmp_path / "out", heard)
+    lines = "\n".join(heard.lines)
+    assert "[CLS] guest wishes : smoky a [SEP] tea notes : smoky a [SEP]" in lines
+    assert "  golden: taste 0.00 0.00 1.00; strength 0.00 0.00 1.00" in lines
+    assert "  soft: none" in lines
+    assert len(heard.losses()) == 1
+
+
+def test_the_best_epoch_is_kept(encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    kept = {}
+
+    def losses(scorer: Any, *_: Any) -> dict[str, float]:
+        epoch = len(kept)
+        kept[epoch] = {name: tensor.clone() for name, tensor in scorer.state_dict().items()}
+        return {"eval_loss": [3.0, 1.0, math.nan, 2.0][epoch]}
+
+    monkeypatch.setattr(fit_module, "evaluate", losses)
+    student = recipe(encoder, data={"validation": 0.25}, schedule={"epochs": 3})
+    done = fit(student, policy(), examples(24), tmp_path / "out", Heard())
+    assert done.record.figures["epoch"] == 1
+    assert same(weights(done.folder), kept[1])
+    assert not same(weights(done.folder), kept[3])
+
+
+@pytest.mark.parametrize("validation", [0.0, 0.25])
+def test_stop_and_resume_end_where_an_unbroken_run_ends(
+    encoder: Path, tmp_path: Path, validation: float
+) -> None:
+    student = recipe(encoder, data={"validation": validation}, schedule={"epochs": 3})
+    whole, broken, resumed = Heard(), Heard(stop_at=5), Heard()
+    reference = fit(student, policy(), examples(24), tmp_path / "whole", whole)
+    stopped = fit(student, policy(), examples(24), tmp_path / "out", broken)
+    assert stopped.record.stopped
+    assert load_checkpoint(stopped.folder, policy()).record == stopped.record
+    assert len(broken.losses()) == 4
+    assert broken.lines[-1].startswith("Stopped after 4 of ")
+    done = fit(student, policy(), examples(24), tmp_path / "out", resumed, resume=True)
+    assert broken.losses() + resumed.losses() == whole.losses()
+    assert same(weights(done.folder), weights(reference.folder))
+    assert not done.record.stopped
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["checkpoint"]
+
+
+def test_a_stop_before_the_first_step_leaves_a_checkpoint_too(encoder: Path, tmp_path: Path) -> None:
+    whole, resumed = Heard(), Heard()
+    fit(recipe(encoder), policy(), examples(), tmp_path / "whole", whole)
+    stopped = fit(recipe(encoder), policy(), examples(), tmp_path / "out", Heard(stop_at=1))
+    assert (stopped.record.stopped, stopped.record.figures["steps"]) == (True, 0)
+    fit(recipe(encoder), policy(), examples(), tmp_path / "out", resumed, resume=True)
+    assert resumed.losses() == whole.losses()
+
+
+def test_a_killed_run_goes_on_from_its_last_epoch(
+    encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Killed(BaseException):
+        pass
+
+    class Mortal(Heard):
+        def progress(self, done: int, total: int, note: str = "") -> None:
+            if done == 5:  # in the second of three epochs of 3 steps
+                raise Killed
+
+    whole, resumed = Heard(), Heard()
+    student = recipe(encoder, schedule={"epochs": 3})
+    fit(student, policy(), examples(), tmp_path / "whole", whole)
+    with pytest.raises(Killed):
+        fit(student, policy(), examples(), tmp_path / "out", Mortal())
+    fit(student, policy(), examples(), tmp_path / "out", resumed, resume=True)
+    assert resumed.losses() == whole.losses()[3:]
+
+
+def test_a_finished_training_is_not_done_again(encoder: Path, tmp_path: Path) -> None:
+    done = fit(recipe(encoder), policy(), examples(), tmp_path / "out", Heard())
+    heard = Heard()
+    assert fit(recipe(encoder), policy(), examples(), tmp_path / "out", heard, resume=True) == done
+    assert heard.losses() == []
+    with pytest.raises(Conflict, match="holds a checkpoint"):
+        fit(recipe(encoder), policy(), examples(), tmp_path / "out", Heard())
+    with pytest.raises(Conflict, match="another training"):
+        fit(recipe(encoder, seed=9), policy(), examples(), tmp_path / "out", Heard(), resume=True)
+
+
+def test_a_state_of_other_examples_is_not_resumed(encoder: Path, tmp_path: Path) -> None:
+    fit(recipe(encoder), policy(), examples(), tmp_path / "out", Heard(stop_at=2))
+    with pytest.raises(Conflict, match="another recipe, policy version or set of examples"):
+        fit(recipe(encoder), policy(), examples(11), tmp_path / "out", Heard(), resume=True)
+    (tmp_path / "out" / "state.safetensors").write_bytes(b"no")
+    with pytest.raises(BadInput, match="is damaged"):
+        fit(recipe(encoder), policy(), examples(), tmp_path / "out", Heard(), resume=True)
+
+
+@pytest.mark.parametrize("head_penalty", [None, 1.0])
+def test_a_nan_stops_loudly_and_names_the_pair(tmp_path: Path, head_penalty: float | None) -> None:
+    backbone = tiny(tmp_path / "model", poison=True)
+    sick = replace(examples(1)[0], pair=pair("poison", "green"))
+    student = recipe(backbone, schedule={"batch_size": 16, "head_penalty": head_penalty})
+    with pytest.raises(WorkbenchError, match=rf"(loss|backbone) is nan with pair {sick.pair.id}\.") as raised:
+        fit(student, policy(), [*examples(), sick], tmp_path / "out", Heard())
+    assert not any(e.pair.id in str(raised.value) for e in examples())
+    assert not (tmp_path / "out" / "checkpoint").exists()
+
+
+def test_what_does_not_fit_is_said_before_anything_is_loaded(tmp_path: Path) -> None:
+    nowhere = tmp_path / "no-backbone"
+    with pytest.raises(BadInput, match="no example"):
+        fit(recipe(nowhere), policy(), [], tmp_path / "out", Heard())
+    with pytest.raises(BadInput, match="for the policy job-match, not for tea-match"):
+        fit(recipe(nowhere, policy="job-match"), policy(), examples(), tmp_path / "out", Heard())
+    with pytest.raises(BadInput, match="has 4 classes for 'taste'"):
+        fit(
+            recipe(nowhere),
+            policy(),
+            [Example(pair("a", "b"), {"taste": (1.0, 0.0, 0.0, 0.0)})],
+            tmp_path / "out",
+            Heard(),
+        )
+    assert not (tmp_path / "out").exists()
+
+
+def test_learning_rate_rises_and_falls() -> None:
+    linear = Schedule(warmup=0.2, decay="linear")
+    # 10 steps, 2 of them warm: 1/2, 1, then 1 - k/8 for k = 0 … 7
+    expected = [0.5, 1.0, 1.0, 0.875, 0.75, 0.625, 0.5, 0.375, 0.25, 0.125]
+    assert [learning_rate_factor(linear, step, 10) for step in range(10)] == pytest.approx(expected)
+    cosine = Schedule(warmup=0.0, decay="cosine")
+    # (1 + cos(pi k / 4)) / 2
+    assert [learning_rate_factor(cosine, step, 4) for step in range(4)] == pytest.approx(
+        [1.0, (1 + math.sqrt(0.5)) / 2, 0.5, (1 - math.sqrt(0.5)) / 2]
+    )
+
+
+def test_bfloat16_learns_too(encoder: Path, tmp_path: Path) -> None:
+    heard = Heard()
+    fit(recipe(encoder, precision="bfloat16"), policy(), examples(), tmp_path / "out", heard)
+    exact = Heard()
+    fit(recipe(encoder), policy(), examples(), tmp_path / "exact", exact)
+    assert heard.losses() != exact.losses()
+    assert heard.losses()[0] == pytest.approx(exact.losses()[0], rel=0.1)
+
+
+def test_the_shipped_recipe_is_valid() -> None:
+    student = read_recipe(STUDENTS / "ranker-mini.yaml")
+    assert (student.kind, student.backbone, student.policy) == ("student", "minilm", "job-match")
+
+
+@pytest.mark.skipif(not minilm_available(), reason="needs the offline extra (MiniLM weights)")
+def test_minilm_learns_a_wish_it_never_saw(tmp_path: Path) -> None:
+    def offers(words: list[str]) -> list[Example]:
+        return [
+            Example(pair(f"a cup of {wish} tea", f"this is a {note} tea"),
+                    {"taste": (0.0, 0.0, 1.0) if wish == note else (1.0, 0.0, 0.0)})
+            for wish in words for note in words
+        ]  # fmt: skip
+
+    student = recipe("minilm", layers=2, schedule={"epochs": 1, "batch_size": 16, "learning_rate": 1e-5})
+    seen = offers(["smoky", "green", "black", "mint", "ginger"])
+    done = fit(student, policy(), seen, tmp_path / "out", Heard())
+    loaded = load_checkpoint(done.folder)
+    unseen = offers(["lemon", "rose", "apple"])
+    with torch.inference_mode():
+        taste = loaded.scorer(loaded.tokens.pad(loaded.tokens.encode([e.pair for e in unseen])))["taste"]
+    wanted = taste.softmax(-1)[:, 2]
+    fits = torch.tensor([e.golden["taste"][2] == 1 for e in unseen])
+    # All three that match are preferred to all six that do not.
+    assert wanted[fits].min() > wanted[~fits].max()
