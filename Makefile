@@ -6,7 +6,7 @@ BIN := .venv/bin
 PINS := constraints.txt constraints-litellm.txt
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
 
-.PHONY: app test check clean
+.PHONY: app test check screenshots clean
 
 app: .venv/.app
 	@$(BIN)/workbench app
@@ -35,6 +35,9 @@ check: .venv/.dev
 .venv/.dev: .venv/.app
 	@$(INSTALL) -e '.[train,offline,postgres,dev]'
 	@touch $@
+
+screenshots: .venv/.dev
+	WORKBENCH_SCREENSHOTS=docs/images $(BIN)/pytest tests/browser
 
 clean:
 	rm -rf .venv var build *.egg-info

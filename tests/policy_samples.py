@@ -106,7 +106,9 @@ def bodies(draw: st.DrawFn) -> Body:
                 "weight": draw(numbers),
                 "considers": draw(st.lists(st.sampled_from(["q.x", "q.y", "d.x"]), unique=True)),
                 "allow_na": draw(st.booleans()),
-                "levels": [{"value": v, "name": draw(words), "criteria": draw(words)} for v in range(top + 1)],
+                "levels": [
+                    {"value": v, "name": draw(words), "criteria": draw(words)} for v in range(top + 1)
+                ],
                 "clauses": [{"id": f"{key}.{i}", "text": draw(words)} for i in ids],
                 "precedents": [
                     {
@@ -125,8 +127,14 @@ def bodies(draw: st.DrawFn) -> Body:
         {
             "title": draw(words),
             "purpose": draw(words),
-            "terms": [{"term": t, "meaning": draw(words)} for t in draw(st.lists(words.map(str.strip), max_size=2, unique=True))],
-            "pair": {"query": {"name": "q", "fields": ["x", "y"]}, "document": {"name": "d", "fields": ["x"]}},
+            "terms": [
+                {"term": t, "meaning": draw(words)}
+                for t in draw(st.lists(words.map(str.strip), max_size=2, unique=True))
+            ],
+            "pair": {
+                "query": {"name": "q", "fields": ["x", "y"]},
+                "document": {"name": "d", "fields": ["x"]},
+            },
             "general": [
                 {"id": f"general.{i}", "text": draw(words)}
                 for i in draw(st.lists(st.integers(1, 9), max_size=3, unique=True))

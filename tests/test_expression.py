@@ -90,7 +90,14 @@ Reference = Callable[[Grades], int | None]
 
 
 def compare(op: str, a: Reference, b: Reference) -> Reference:
-    rules = {"==": int.__eq__, "!=": int.__ne__, "<": int.__lt__, "<=": int.__le__, ">": int.__gt__, ">=": int.__ge__}
+    rules = {
+        "==": int.__eq__,
+        "!=": int.__ne__,
+        "<": int.__lt__,
+        "<=": int.__le__,
+        ">": int.__gt__,
+        ">=": int.__ge__,
+    }
 
     def value(grades: Grades) -> int | None:
         x, y = a(grades), b(grades)
@@ -126,9 +133,11 @@ tests = st.tuples(numbers, st.sampled_from(["==", "!=", "<", "<=", ">", ">="]), 
 ) | st.sampled_from("abc").map(lambda key: (f"na({key})", lambda g: int(g[key] is None)))
 expressions = st.recursive(
     tests,
-    lambda inner: st.tuples(inner, inner).map(lambda t: (f"({t[0][0]}) and ({t[1][0]})", both(t[0][1], t[1][1])))
-    | st.tuples(inner, inner).map(lambda t: (f"({t[0][0]}) or ({t[1][0]})", either(t[0][1], t[1][1])))
-    | inner.map(lambda t: (f"not ({t[0]})", negate(t[1]))),
+    lambda inner: (
+        st.tuples(inner, inner).map(lambda t: (f"({t[0][0]}) and ({t[1][0]})", both(t[0][1], t[1][1])))
+        | st.tuples(inner, inner).map(lambda t: (f"({t[0][0]}) or ({t[1][0]})", either(t[0][1], t[1][1])))
+        | inner.map(lambda t: (f"not ({t[0]})", negate(t[1])))
+    ),
     max_leaves=6,
 )
 ROWS = list(itertools.product([0, 1, 4, NOT_APPLICABLE, NOT_GRADED], repeat=3))

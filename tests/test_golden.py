@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from typing import Literal
 
 import numpy as np
 import pandas as pd
@@ -15,6 +16,7 @@ from workbench.golden import (
     NOT_APPLICABLE,
     NOT_GRADED,
     UNRATEABLE,
+    ConsensusRule,
     GoldenSet,
     Label,
     Pair,
@@ -35,9 +37,7 @@ def label(
     grade: int, labeler: str, minute: int = 0, *, pair: str = "p", dimension: str = "d", source: str = "human"
 ) -> Label:
     at = START + timedelta(minutes=minute)
-    return Label(
-        pair_id=pair, dimension=dimension, grade=grade, labeler=labeler, at=at, source=source
-    )  # type: ignore[arg-type]
+    return Label(pair_id=pair, dimension=dimension, grade=grade, labeler=labeler, at=at, source=source)
 
 
 def votes(*grades: int) -> pd.DataFrame:
@@ -91,9 +91,10 @@ def test_the_newest_adjudication_decides() -> None:
     meeting = label(0, "meeting", 5, source="adjudicated")
     later = label(1, "other meeting", 6, source="adjudicated")
     crowd = [label(4, name, 9) for name in ("ann", "bob", "cem")]
-    for rule in ("majority", "median"):
-        assert settle(label_table([*crowd, meeting]), "d", ["p"], rule=rule).tolist() == [0]  # type: ignore[arg-type]
-        assert settle(label_table([later, *crowd, meeting]), "d", ["p"], rule=rule).tolist() == [1]  # type: ignore[arg-type]
+    rules: tuple[ConsensusRule, ...] = ("majority", "median")
+    for rule in rules:
+        assert settle(label_table([*crowd, meeting]), "d", ["p"], rule=rule).tolist() == [0]
+        assert settle(label_table([later, *crowd, meeting]), "d", ["p"], rule=rule).tolist() == [1]
 
 
 @pytest.mark.parametrize(("decided", "settled"), [(NA, NA), (UN, NONE)])
@@ -126,12 +127,12 @@ rows = st.lists(
 
 
 @given(rows, st.randoms(use_true_random=False), st.sampled_from(["majority", "median"]))
-def test_the_order_of_rows_does_not_count_where_times_differ(rows: list, random: object, rule: str) -> None:  # type: ignore[type-arg]
+def test_the_order_of_rows_does_not_count_where_times_differ(rows: list, random: object, rule: ConsensusRule) -> None:  # type: ignore[type-arg]
     labels = [label(g, who, i, pair=p, source=s) for i, (p, who, g, s) in enumerate(rows)]
     mixed = list(labels)
     random.shuffle(mixed)  # type: ignore[attr-defined]
-    expected = settle(label_table(labels), "d", ["p", "q"], rule=rule)  # type: ignore[arg-type]
-    assert settle(label_table(mixed), "d", ["p", "q"], rule=rule).tolist() == expected.tolist()  # type: ignore[arg-type]
+    expected = settle(label_table(labels), "d", ["p", "q"], rule=rule)
+    assert settle(label_table(mixed), "d", ["p", "q"], rule=rule).tolist() == expected.tolist()
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ def test_the_order_of_rows_does_not_count_where_times_differ(rows: list, random:
     [
         {"grade": NOT_GRADED},
         {"grade": -4},
-        {"at": datetime(2026, 1, 1)},  # noqa: DTZ001 - a time without a zone is the point
+        {"at": datetime(2026, 1, 1)},  # a time without a zone
         {"labeler": "  "},
         {"dimension": ""},
         {"source": "guess"},
@@ -166,7 +167,11 @@ def test_a_label_table_has_times_in_utc() -> None:
 
 def pairs_of(queries: int, documents: int = 2, stratum: int = 1) -> list[Pair]:
     return [
-        Pair(query={"q": f"query {i}"}, document={"d": f"document {i}.{j}"}, meta={"country": "AB"[i % stratum]})
+        Pair(
+            query={"q": f"query {i}"},
+            document={"d": f"document {i}.{j}"},
+            meta={"country": "AB"[i % stratum]},
+        )
         for i in range(queries)
         for j in range(documents)
     ]
@@ -245,8 +250,8 @@ def test_coverage_counts_levels_and_what_is_none() -> None:
 
 def test_the_text_of_a_pair_is_that_of_the_fields_considered() -> None:
     pair = Pair(query={"wish": "tea", "mood": "  "}, document={"title": "Oolong", "notes": "dark"})
-    layout = {"guest": "query", "tea": "document"}
-    assert pair.text(["tea.notes", "guest.wish", "guest.mood", "tea.price"], layout) == "dark\n\ntea"  # type: ignore[arg-type]
+    layout: dict[str, Literal["query", "document"]] = {"guest": "query", "tea": "document"}
+    assert pair.text(["tea.notes", "guest.wish", "guest.mood", "tea.price"], layout) == "dark\n\ntea"
 
 
 def golden(pairs: list[Pair], labels: pd.DataFrame, side: Split = "dev") -> GoldenSet:

@@ -80,7 +80,9 @@ def test_a_dimension_that_is_not_applicable_leaves_the_mean_with_its_weight() ->
 
 
 def test_one_dimension_that_failed_leaves_the_pair_without_a_grade() -> None:
-    policy = rule([3, 2, 0], {"cut_points": CUTS, "gates": [{"id": "gate.1", "when": "b == 4", "at_least": 4}]})
+    policy = rule(
+        [3, 2, 0], {"cut_points": CUTS, "gates": [{"id": "gate.1", "when": "b == 4", "at_least": 4}]}
+    )
     given = grades((NOT_GRADED, 4, 4), (4, 4, NOT_GRADED), (NOT_GRADED, NA, NA), (NOT_GRADED,) * 3)
     # also where its weight is 0, where the others do not apply, and where a gate would fire
     assert overall_grades(policy, given).tolist() == [NOT_GRADED] * 4

@@ -6,7 +6,6 @@ import json
 from pathlib import Path
 from typing import Any
 
-import jsonschema
 import pytest
 import yaml
 from hypothesis import given
@@ -115,7 +114,9 @@ def test_files_that_are_no_policy(tmp_path: Path) -> None:
         read_policy(path)
 
 
-@pytest.mark.parametrize("path", sorted(POLICIES.glob("*/v*.yaml")), ids=lambda p: f"{p.parent.name}-{p.stem}")
+@pytest.mark.parametrize(
+    "path", sorted(POLICIES.glob("*/v*.yaml")), ids=lambda p: f"{p.parent.name}-{p.stem}"
+)
 def test_shipped_policies_are_equal_after_a_round_trip(path: Path) -> None:
     policy = read_policy(path)
     again = parse_policy(policy_text(policy), "again")
@@ -136,7 +137,15 @@ def test_any_body_is_equal_after_a_round_trip(some: Body) -> None:
 def test_a_published_version_is_its_body_with_a_header() -> None:
     policy = parse_policy(TEXT, "t")
     assert policy.label == "tea-match v1"
-    assert list(policy.document())[:7] == ["policy", "version", "parent", "title", "message", "author", "published_at"]
+    assert list(policy.document())[:7] == [
+        "policy",
+        "version",
+        "parent",
+        "title",
+        "message",
+        "author",
+        "published_at",
+    ]
     assert Policy.publish(policy.body(), policy="tea-match", version=1) == policy
     other = Policy.publish(policy.body(), policy="tea-match", version=1, message="why")
     assert other.content_hash != policy.content_hash
@@ -156,6 +165,7 @@ def test_a_split_is_written_with_from() -> None:
 
 
 def test_the_json_schema_is_valid_and_tells_good_from_bad(tmp_path: Path) -> None:
+    jsonschema = pytest.importorskip("jsonschema")
     path = write_policy_schema(tmp_path)
     schema = json.loads(path.read_text())
     jsonschema.Draft202012Validator.check_schema(schema)
@@ -167,6 +177,15 @@ def test_the_json_schema_is_valid_and_tells_good_from_bad(tmp_path: Path) -> Non
     del spoilt["title"]
     found = sorted((list(e.absolute_path), e.validator) for e in check.iter_errors(spoilt))
     assert found == [([], "required"), (["dimensions", 0], "additionalProperties")]
+
+
+def test_the_json_schema_names_every_key_of_the_document(tmp_path: Path) -> None:
+    schema = json.loads(write_policy_schema(tmp_path).read_text())
+    assert list(schema["properties"]) != []
+    assert set(schema["properties"]) == set(plain())  # by the names of the file: policy, not name
+    assert schema["additionalProperties"] is False
+    assert set(schema["$defs"]["Clause"]["properties"]) == {"id", "text", "from"}
+    assert set(schema["required"]) == {"title", "pair", "dimensions", "overall", "policy", "version"}
 
 
 def test_the_schema_file_is_written_only_when_it_changes(tmp_path: Path) -> None:

@@ -105,10 +105,15 @@ def test_what_is_new_is_added_and_the_other_way_round_removed(
 def test_a_split_names_what_it_was_split_from() -> None:
     def edit(data: Any) -> None:
         data["dimensions"][0]["clauses"][0]["text"] = "Smoke counts."
-        data["dimensions"][0]["clauses"].insert(1, {"id": "taste.4", "text": "As a taste.", "from": "taste.1"})
+        data["dimensions"][0]["clauses"].insert(
+            1, {"id": "taste.4", "text": "As a taste.", "from": "taste.1"}
+        )
 
     changes = diff(BASE, spoilt(edit))
-    assert brief(changes) == [("reworded", "clause", "taste", "taste.1"), ("split", "clause", "taste", "taste.4")]
+    assert brief(changes) == [
+        ("reworded", "clause", "taste", "taste.1"),
+        ("split", "clause", "taste", "taste.4"),
+    ]
     assert changes[1].origin == "taste.1"
 
 
@@ -297,7 +302,9 @@ def test_the_shipped_job_match_from_1_to_2() -> None:
     changes = brief(diff(versions[1], versions[2]))
     assert ("added", "clause", "skills", "skills.9") in changes
     assert ("removed", "clause", "seniority", "seniority.4") in changes
-    assert {(kind, section) for kind, part, section, _ in changes if part == "weight"} == {("changed", "wishes")}
+    assert {(kind, section) for kind, part, section, _ in changes if part == "weight"} == {
+        ("changed", "wishes")
+    }
 
 
 def test_the_shipped_job_match_from_2_to_3() -> None:

@@ -122,7 +122,9 @@ def test_weights_do_not_matter_to_a_minimum() -> None:
 
 
 def test_errors_come_first() -> None:
-    some = dimensions(lambda d: (d[0].update(clauses=[], precedents=[]), d[1]["levels"][1].update(criteria="")))
+    some = dimensions(
+        lambda d: (d[0].update(clauses=[], precedents=[]), d[1]["levels"][1].update(criteria=""))
+    )
     assert [severity for severity, _, _ in found(some)] == ["error", "warning"]
 
 

@@ -25,9 +25,12 @@ class Outer(Value):
 
 
 def refusal(text: str) -> str:
-    with pytest.raises(BadInput) as caught:
+    def read() -> Outer:
         source = YamlText(text, "f.yaml")
-        validate(Outer, source.data, "f.yaml", source)
+        return validate(Outer, source.data, "f.yaml", source)
+
+    with pytest.raises(BadInput) as caught:
+        read()
     assert caught.value.hint.endswith(".")
     assert "\n" not in str(caught.value)
     return caught.value.message
@@ -72,7 +75,11 @@ def test_times_stay_text() -> None:
         ("title: x\nunknown: 1\n", 2, "at unknown: this key is not known here"),
         ("items: []\n", 1, "at title: Field required"),
         ("title: x\nitems:\n  - size: 1\n", 3, "at items[1].name: Field required"),
-        ("title: x\nitems:\n  - name: No\n", 3, "at items[1].name: Input should be a valid string (it is False)"),
+        (
+            "title: x\nitems:\n  - name: No\n",
+            3,
+            "at items[1].name: Input should be a valid string (it is False)",
+        ),
         ("title: x\nitems:\n  - name: a\n    size: many\n", 4, "(it is 'many')"),
         ("title: x\nitems: {a: 1}\n", 2, "at items"),
     ],

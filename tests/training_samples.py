@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
@@ -15,37 +16,14 @@ from workbench.policy import Policy
 from workbench.recipe import StudentRecipe
 from workbench.training.data import Example
 
-WORDS = [
-    "[PAD]",
-    "[UNK]",
-    "[CLS]",
-    "[SEP]",
-    "guest",
-    "tea",
-    "wishes",
-    "mood",
-    "title",
-    "notes",
-    ":",
-    "smoky",
-    "green",
-    "black",
-    "mild",
-    "strong",
-    "calm",
-    "awake",
-    "red",
-    "white",
-    "poison",
-    "a",
-    "b",
-    "c",
-    "d",
-    "e",
-    "f",
-    "g",
-    "h",
-]
+# Models this small are faster on one thread, by far where tests share the cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+TEXT = (
+    "[PAD] [UNK] [CLS] [SEP] guest tea wishes mood title notes : smoky green black mild strong calm awake "
+    "red white poison a b c d e f g h"
+)
+WORDS = TEXT.split()
 
 
 def policy(**changes: Any) -> Policy:
@@ -77,6 +55,7 @@ def tiny(folder: Path, kind: str = "encoder", *, poison: bool = False) -> Path:
     transformers = pytest.importorskip("transformers", reason="needs the train extra")
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
+    torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     vocabulary = {word: i for i, word in enumerate(WORDS)}
     words = Tokenizer(models.WordLevel(vocabulary, unk_token="[UNK]"))
     words.pre_tokenizer = pre_tokenizers.Whitespace()

@@ -513,35 +513,50 @@ def _without_repeat(judge: JudgeIdentity) -> tuple[str, str, dict[str, Any]]:
 
 
 def human_agreement(
-    workspace: Workspace, golden: str, *, version: int | None = None, split: SplitChoice = "dev"
+    workspace: Workspace,
+    golden: str,
+    *,
+    version: int | None = None,
+    split: SplitChoice = "dev",
+    working: bool = False,
 ) -> dict[str, LabelerAgreement | None]:
     """Return, for each dimension and overall, how far labelers agree with each other; None below two labelers.
 
     Adjudicated labels are left out: they were made with the others in sight.
+
+    Args:
+        working: over the pairs of the set as it is now, published or not, instead of those of a snapshot.
     """
-    human = truth(workspace, golden, version=version, split=split)
-    return _human_agreement(workspace.store, golden, workspace.store.labels_mark(golden), human)
+    if working:
+        members = workspace.store.members(golden)
+        members = members[members["split"] == split] if split != "all" else members
+        pair_ids, query_ids = tuple(members["pair_id"]), tuple(members["query_id"])
+    else:
+        human = truth(workspace, golden, version=version, split=split)
+        pair_ids, query_ids = human.pair_ids, human.query_ids
+    mark = workspace.store.labels_mark(golden)
+    return _human_agreement(workspace.store, golden, mark, pair_ids, query_ids)
 
 
 @lru_cache(maxsize=16)
 def _human_agreement(
-    store: Store, golden: str, mark: int, human: Truth
+    store: Store, golden: str, mark: int, pair_ids: tuple[str, ...], query_ids: tuple[str, ...]
 ) -> dict[str, LabelerAgreement | None]:
     policy = store.policy(store.golden(golden).policy)
     table = store.labels(golden)
     table = newest(table[table["source"] != "adjudicated"])
-    position = {pair_id: i for i, pair_id in enumerate(human.pair_ids)}
+    position = {pair_id: i for i, pair_id in enumerate(pair_ids)}
     found: dict[str, LabelerAgreement | None] = {}
     for key in (*policy.keys, OVERALL):
         mine = table[(table["dimension"] == key) & table["pair_id"].isin(position)]
         names = sorted(mine["labeler"].unique())
-        ratings = np.full((len(names), len(human.pair_ids)), NOT_GRADED)
+        ratings = np.full((len(names), len(pair_ids)), NOT_GRADED)
         rows = mine["labeler"].map({name: i for i, name in enumerate(names)}).to_numpy(dtype=np.int_)
         columns = mine["pair_id"].map(position).to_numpy(dtype=np.int_)
         ratings[rows, columns] = mine["grade"].to_numpy(dtype=np.int_)
         ratings = _on_scale(ratings, policy.scale(key))
         enough = len(names) >= 2
-        found[key] = labeler_agreement(ratings, human.query_ids, policy.scale(key), names) if enough else None
+        found[key] = labeler_agreement(ratings, query_ids, policy.scale(key), names) if enough else None
     return found
 
 

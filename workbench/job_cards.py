@@ -117,11 +117,15 @@ def resume_button(job: StoredJob, now: JobState, help_text: str) -> None:
 
 
 def log(job: StoredJob) -> None:
-    """Draw the end of a job's log, folded."""
+    """Draw the end of a job's log, folded; the newest lines are in sight."""
     with st.expander("Log", icon=":material/subject:"):
         tail = jobs.log_tail(job, LOG_LINES)
-        st.code(tail or "The log is empty.", language=None, wrap_lines=True, height=320 if tail else None)
-        st.caption(f"The last {LOG_LINES} lines. Folder of the job: `{job.folder}`")
+        if tail:
+            with st.container(height=320, border=False, autoscroll=True):
+                st.code(tail, language=None, wrap_lines=True)
+        st.caption(
+            f"The last {LOG_LINES} lines of `{job.folder}/log.txt`." if tail else "Nothing was logged yet."
+        )
 
 
 def status_name(status: str) -> str:

@@ -142,8 +142,8 @@ def collect(workspace: Workspace) -> int:
         folder = JobFolder(Path(job.folder))
         if "run_id" in job.spec.payload:
             _collect_run(workspace, job, folder, now)
-        if job.spec.kind == "training":
-            _collect_checkpoint(workspace, job, folder)
+        if checkpoint := checkpoint_of(job):
+            workspace.store.save_checkpoint(checkpoint)
         workspace.store.finish_job(job.spec.id, now)
         collected += 1
     return collected
@@ -175,20 +175,19 @@ def _collect_run(workspace: Workspace, job: StoredJob, folder: JobFolder, now: J
     workspace.store.save_run(run.model_copy(update=update))
 
 
-def _collect_checkpoint(workspace: Workspace, job: StoredJob, folder: JobFolder) -> None:
-    result = folder.result()
+def checkpoint_of(job: StoredJob) -> StoredCheckpoint | None:
+    """Return the checkpoint that a training job left in its folder; None where it has left none."""
+    result = JobFolder(Path(job.folder)).result()
     if result is None or "checkpoint" not in result.data:
-        return
-    record = result.data["checkpoint"]
-    workspace.store.save_checkpoint(
-        StoredCheckpoint(
-            id=record["name"],
-            name=record["recipe"],
-            created_at=result.finished_at,
-            folder=record["folder"],
-            job_id=job.spec.id,
-            record=record["record"],
-        )
+        return None
+    made = result.data["checkpoint"]
+    return StoredCheckpoint(
+        id=made["name"],
+        name=made["recipe"],
+        created_at=result.finished_at,
+        folder=made["folder"],
+        job_id=job.spec.id,
+        record=made["record"],
     )
 
 

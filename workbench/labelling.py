@@ -148,16 +148,8 @@ def next_task(workspace: Workspace, golden: str, labeler: str, *, skipped: Seque
     holds no judgement and nobody else's label.
     """
     policy = workspace.store.policy(workspace.store.golden(golden).policy)
-    members = workspace.store.members(golden)
-    answers = workspace.store.label_counts(golden, (*policy.keys, OVERALL))
-    done = _finished(answers, policy, labeler)
-    others = answers[answers["labeler"] != labeler].groupby("pair_id").size()
-    left = members[~members["pair_id"].isin(done | set(skipped))]
-    if left.empty:
-        return None
-    seen = left["pair_id"].map(others).fillna(0)
-    chosen = str(left["pair_id"].iloc[int(seen.to_numpy().argmin())])
-    return _task(workspace, golden, policy, labeler, chosen, len(done), len(members))
+    chosen = workspace.store.next_pair(golden, labeler, (*policy.keys, OVERALL), skipped)
+    return _task(workspace, golden, policy, labeler, chosen) if chosen else None
 
 
 def open_task(workspace: Workspace, golden: str, labeler: str, pair_id: str) -> Task:
@@ -167,22 +159,13 @@ def open_task(workspace: Workspace, golden: str, labeler: str, pair_id: str) -> 
         NotFound: for a pair that is not in the set.
     """
     policy = workspace.store.policy(workspace.store.golden(golden).policy)
-    members = workspace.store.members(golden)
-    if not (members["pair_id"] == pair_id).any():
+    if workspace.store.members(golden, pair_ids=[pair_id]).empty:
         raise NotFound(f"Golden set '{golden}' has no pair {pair_id}.", "The link may be of another set.")
-    answers = workspace.store.label_counts(golden, (*policy.keys, OVERALL))
-    done = _finished(answers, policy, labeler)
-    return _task(workspace, golden, policy, labeler, pair_id, len(done), len(members))
+    return _task(workspace, golden, policy, labeler, pair_id)
 
 
-def _finished(answers: pd.DataFrame, policy: Policy, labeler: str) -> set[str]:
-    mine = answers[answers["labeler"] == labeler].set_index("pair_id")["dimensions"]
-    return set(mine[mine >= len(policy.keys) + 1].index)
-
-
-def _task(
-    workspace: Workspace, golden: str, policy: Policy, labeler: str, pair_id: str, done: int, total: int
-) -> Task:
+def _task(workspace: Workspace, golden: str, policy: Policy, labeler: str, pair_id: str) -> Task:
+    done, total = workspace.store.progress_of(golden, labeler, (*policy.keys, OVERALL))
     labels = workspace.store.labels(golden, pair_id=pair_id)
     mine = newest(labels[labels["labeler"] == labeler])
     known = mine["dimension"].isin((*policy.keys, OVERALL))
@@ -306,13 +289,12 @@ def browse(
     """
     store = workspace.store
     policy = store.policy(store.golden(golden).policy)
-    members = store.members(golden)
-    if split != "all":
-        members = members[members["split"] == split]
     if text.strip():
-        members = members[members["pair_id"].isin(store.search_pairs(golden, text.strip()))]
-    part = members.iloc[page * size : (page + 1) * size]
-    ids = part["pair_id"].tolist()
+        found = store.search_pairs(golden, text.strip(), split)
+        ids, total = found[page * size : (page + 1) * size], len(found)
+    else:
+        ids, total = store.member_page(golden, split, page * size, size)
+    part = store.members(golden, pair_ids=ids)
     pairs = store.pairs(ids, golden)
     labels = store.labels(golden, pair_ids=ids)
     labelers = newest(labels).groupby("pair_id")["labeler"].nunique()
@@ -328,4 +310,4 @@ def browse(
     )
     for key in (*policy.keys, OVERALL):
         frame[key] = settle(labels, key, ids)
-    return frame, len(members)
+    return frame, total

@@ -16,7 +16,7 @@ from workbench.errors import BadInput, NotFound, WorkbenchError
 from workbench.evaluation import write_inputs
 from workbench.files import write_text
 from workbench.golden import UNRATEABLE, split_by_query
-from workbench.jobs import exists, folder_of, new_id, prepare, state, submit
+from workbench.jobs import checkpoint_of, exists, folder_of, new_id, prepare, state, submit
 from workbench.policy import Policy
 from workbench.recipe import RecipeFile, StudentRecipe, TeacherRecipe, TrainedRecipe
 from workbench.run import JobState, JudgeIdentity, Run, Verdict
@@ -248,15 +248,10 @@ def watch(workspace: Workspace, job_id: str) -> Watched:
     return Watched(job, state(workspace, job), folder.metrics(), folder.log_tail())
 
 
-def made(workspace: Workspace, job_id: str) -> StoredCheckpoint | None:
-    """Return the checkpoint that a training job left; None where it has left none yet.
+def made(workspace: Workspace, job: StoredJob) -> StoredCheckpoint | None:
+    """Return the checkpoint that a training left, as that training describes it; None where it has left none yet.
 
-    The same recipe on the same examples makes the same weights, which are kept once, under the first job.
+    Two trainings can make the same weights, which the store keeps once: so the job is asked before the store.
     """
     found = workspace.store.checkpoints()
-    for checkpoint in found:
-        if checkpoint.job_id == job_id:
-            return checkpoint
-    result = folder_of(workspace, job_id).result()
-    name = result.data.get("checkpoint", {}).get("name") if result else None
-    return next((checkpoint for checkpoint in found if checkpoint.id == name), None)
+    return checkpoint_of(job) or next((kept for kept in found if kept.job_id == job.spec.id), None)

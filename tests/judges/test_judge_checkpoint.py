@@ -26,7 +26,7 @@ from workbench.training.fit import fit  # noqa: E402
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A tiny student that has learnt examples() by heart."""
     home = tmp_path_factory.mktemp("student")
-    student = recipe(tiny(home / "model"), schedule={"epochs": 60, "head_penalty": 0.001})
+    student = recipe(tiny(home / "model"), schedule={"epochs": 20, "head_penalty": 0.001})
     return fit(student, policy(), examples(), home / "out", Heard()).folder
 
 
@@ -65,7 +65,7 @@ def test_it_grades_what_it_learnt(folder: Path) -> None:
         assert verdict.usage.cost_usd is None
         assert verdict.usage.latency_ms > 0
         # [CLS] guest wishes : w x [mood : calm] [SEP] tea notes : n x [SEP]
-        assert verdict.usage.input_tokens == (17 if example.pair.query["mood"] else 14) - 0
+        assert verdict.usage.input_tokens == (16 if example.pair.query["mood"] else 13)
 
 
 def test_identity_is_the_weights(folder: Path) -> None:

@@ -61,9 +61,13 @@ def test_the_audit_log_is_newest_first_and_in_utc(store: Store) -> None:
 
 
 def test_one_transaction_is_kept_whole_or_not_at_all(store: Store) -> None:
-    with pytest.raises(ZeroDivisionError), store._write() as connection:
-        store._event(connection, "ann", "did", "it")
-        raise ZeroDivisionError
+    def broken() -> None:
+        with store._write() as connection:
+            store._event(connection, "ann", "did", "it")
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        broken()
     assert store.events() == []
 
 
@@ -88,7 +92,9 @@ def test_what_is_no_url_is_refused(bad: str) -> None:
     assert "sqlite:///" in caught.value.hint
 
 
-@pytest.mark.parametrize("bad", ["mysql://me@host/db", "oracle://host/db", "nothing://x", "http://example.org"])
+@pytest.mark.parametrize(
+    "bad", ["mysql://me@host/db", "oracle://host/db", "nothing://x", "http://example.org"]
+)
 def test_a_database_that_we_do_not_know_is_refused(bad: str) -> None:
     with pytest.raises(BadInput, match="does not keep things in") as caught:
         Store(bad)
@@ -177,7 +183,7 @@ store = Store(url)  # all meet an empty database
 store.create_golden("g", "p")
 pairs = [Pair(query={"q": str(i)}, document={"d": str(i)}) for i in range(20)]
 store.add_pairs("g", pairs)
-for i in range(30):
+for i in range(20):
     at = datetime(2026, 1, 1, tzinfo=UTC) + timedelta(minutes=i)
     label = Label(pair_id=pairs[i % 20].id, dimension="d", grade=i % 5, labeler=who, at=at)
     assert store.add_labels("g", [label], repeated=True) == 1
@@ -190,16 +196,18 @@ store.close()
 def test_programs_that_start_and_write_at_once_lose_nothing(url: str) -> None:
     names = ["ann", "bob", "cem"]
     writers = [
-        subprocess.Popen([sys.executable, "-c", WRITER, url, name], cwd=ROOT, stderr=subprocess.PIPE, text=True)
+        subprocess.Popen(
+            [sys.executable, "-c", WRITER, url, name], cwd=ROOT, stderr=subprocess.PIPE, text=True
+        )
         for name in names
     ]
     errors = [writer.communicate(timeout=120)[1] for writer in writers]
     assert [writer.returncode for writer in writers] == [0, 0, 0], errors
     store = Store(url)
     labels = store.labels("g")
-    assert labels.groupby("labeler").size().to_dict() == dict.fromkeys(names, 30)
-    assert len(store.grades("run")) == 90
-    assert len(store.events(1000)) == 90
+    assert labels.groupby("labeler").size().to_dict() == dict.fromkeys(names, 20)
+    assert len(store.grades("run")) == 60
+    assert len(store.events(1000)) == 60
     members = store.members("g")
     assert len(members) == len(set(members["pair_id"])) == 20
     store.close()

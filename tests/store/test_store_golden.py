@@ -39,7 +39,9 @@ def splits_of(store: Store, name: str = "tea") -> dict[str, str]:
 def frozen(store: Store, pairs: list[Pair], number: int = 1, name: str = "tea") -> GoldenSet:
     splits: Any = splits_of(store, name)
     mine = {p.id: splits[p.id] for p in pairs}
-    return GoldenSet(name, number, "tea-match", tuple(pairs), mine, store.labels(name), description="All teas.")
+    return GoldenSet(
+        name, number, "tea-match", tuple(pairs), mine, store.labels(name), description="All teas."
+    )
 
 
 # The set
@@ -71,8 +73,8 @@ def test_adding_pairs_again_changes_nothing(tea: Store) -> None:
     assert tea.add_pairs("tea", [*pairs, pairs[0]]) == 10  # one is there twice
     before = splits_of(tea)
     assert tea.add_pairs("tea", pairs) == 0
-    assert tea.add_pairs("tea", pairs[3:] + [pair("new")]) == 1
-    assert {pair_id: before[pair_id] for pair_id in before} == {k: splits_of(tea)[k] for k in before}
+    assert tea.add_pairs("tea", [*pairs[3:], pair("new")]) == 1
+    assert before.items() <= splits_of(tea).items()
     assert tea.members("tea")["pair_id"].tolist() == [p.id for p in [*pairs, pair("new")]]
     assert tea.golden("tea").pairs == 11
 
@@ -85,7 +87,9 @@ def test_no_pairs_at_all(tea: Store) -> None:
 
 def test_pairs_come_back_equal_with_the_metadata_of_their_set(tea: Store) -> None:
     odd = Pair(
-        query={"wish": "ä 漢 🍵 \x00 \u2028 ' \" \\ %", "half": "\ud83d"}, document={"title": ""}, meta={"k": "v"}
+        query={"wish": "ä 漢 🍵 \x00 \u2028 ' \" \\ %", "half": "\ud83d"},
+        document={"title": ""},
+        meta={"k": "v"},
     )
     tea.add_pairs("tea", [odd])
     tea.create_golden("other", "tea-match")
@@ -206,7 +210,9 @@ def test_what_no_database_keeps_is_replaced_in_notes(tea: Store) -> None:
 def test_a_label_of_a_pair_that_is_not_in_the_set_is_refused_with_all_others(tea: Store) -> None:
     p = pair("a")
     tea.add_pairs("tea", [p])
-    with pytest.raises(NotFound, match=f"1 labelled pairs are not in golden set 'tea', the first is {pair('b').id}"):
+    with pytest.raises(
+        NotFound, match=f"1 labelled pairs are not in golden set 'tea', the first is {pair('b').id}"
+    ):
         tea.add_labels("tea", [label(p, 1), label(pair("b"), 1)])
     assert tea.labels("tea").empty
 

@@ -75,14 +75,24 @@ def test_an_empty_id_names_no_run(store: Store, runs: int) -> None:
 
 
 def test_judgements_are_upserted_by_run_pair_and_dimension(store: Store) -> None:
-    good = Judgement(dimension="taste", grade=2, expected=1.9, probabilities=(0.0, 0.1, 0.9), rationale="ä", cites=("taste.1",))
+    good = Judgement(
+        dimension="taste",
+        grade=2,
+        expected=1.9,
+        probabilities=(0.0, 0.1, 0.9),
+        rationale="ä",
+        cites=("taste.1",),
+    )
     bad = Judgement(dimension="body", grade=NOT_GRADED, error="no JSON")
     none = Judgement(dimension="body", grade=NOT_APPLICABLE)
     first = [verdict("p1", good, bad, raw="<html>"), verdict("p2", none)]
     assert store.add_verdicts("r", first) == 3
     store.add_verdicts("r", first)
     store.add_verdicts("other", [verdict("p1", none)])
-    assert store.judgements("r", ["p1", "p2", "p3"]) == {"p1": {"taste": good, "body": bad}, "p2": {"body": none}}
+    assert store.judgements("r", ["p1", "p2", "p3"]) == {
+        "p1": {"taste": good, "body": bad},
+        "p2": {"body": none},
+    }
     assert store.failures("r").values.tolist() == [["p1", "body", "no JSON", "<html>"]]
     mended = Judgement(dimension="body", grade=1)
     store.add_verdicts("r", [verdict("p1", mended)])
@@ -148,7 +158,13 @@ def test_jobs_are_open_until_they_are_finished_and_can_be_opened_again(store: St
 
 
 def checkpoint(id: str, minute: int, **more: Any) -> StoredCheckpoint:
-    values = {"id": id, "name": "tiny", "created_at": START + timedelta(minutes=minute), "folder": "f", "job_id": "j"}
+    values = {
+        "id": id,
+        "name": "tiny",
+        "created_at": START + timedelta(minutes=minute),
+        "folder": "f",
+        "job_id": "j",
+    }
     return StoredCheckpoint.model_validate(values | {"record": {"kappa": None, "n": 3}} | more)
 
 

@@ -125,7 +125,7 @@ def labelers(found: Figures, policy: Policy) -> None:
         widgets.empty("Nobody has labelled yet.", "Label pairs on the Label page, or import labels here.")
         return
     split = choose_split()
-    human = evaluation.human_agreement(widgets.workspace(), info.name, split=split)
+    human = evaluation.human_agreement(widgets.workspace(), info.name, split=split, working=True)
     titles = widgets.titles(policy)
     left, right = st.columns([3, 2], gap="large")
     with left:

@@ -32,7 +32,7 @@ def choose_split() -> str:
 
 def first_page() -> None:
     """Another search or split starts at its first page."""
-    st.session_state["page"] = 1
+    st.query_params.pop("page", None)
 
 
 def browse(found: Figures, policy: Policy) -> None:
@@ -46,18 +46,21 @@ def browse(found: Figures, policy: Policy) -> None:
         )  # fmt: skip
     with bar[1]:
         split = choose_split()
-    space = widgets.workspace()
-    number = page_number()
-    frame, matches = labelling.browse(
-        space, info.name, text=text or "", split=split, page=number - 1, size=ROWS
-    )
+    search = {"text": text or "", "split": split, "size": ROWS}
+    key = f"page|{info.name}|{split}|{text}"
+    number = page_number(key)
+    frame, matches = labelling.browse(widgets.workspace(), info.name, page=number - 1, **search)
     pages = max(-(-matches // ROWS), 1)
     if number > pages:
-        st.session_state["page"] = number = 1
-        frame, _ = labelling.browse(space, info.name, text=text or "", split=split, size=ROWS)
+        number = 1
+        frame, _ = labelling.browse(widgets.workspace(), info.name, **search)
     with bar[2], st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
         st.caption(f"{matches:,} pairs")
-        st.pagination(pages, key="page", bind="query-params")
+        st.pagination(pages, default=number, key=key)
+    if number > 1:
+        st.query_params["page"] = str(number)
+    else:
+        st.query_params.pop("page", None)
     if frame.empty:
         widgets.empty("No pair matches.", "Search for less, or choose all pairs.")
     opened = table(frame, policy)
@@ -67,10 +70,10 @@ def browse(found: Figures, policy: Policy) -> None:
         st.caption("Select a row to open the pair with its labels.")
 
 
-def page_number() -> int:
-    """Return the chosen page, which is needed before the number of pages is known; 1 for anything odd."""
-    said = st.session_state.get("page") or st.query_params.get("page", "1")
-    return int(said) if str(said).isdecimal() and int(said) > 0 else 1
+def page_number(key: str) -> int:
+    """Return the chosen page, which is needed before the number of pages is known: the widget's, else the URL's."""
+    said = str(st.session_state.get(key) or st.query_params.get("page", "1"))
+    return max(int(said), 1) if said.isascii() and said.isdecimal() else 1
 
 
 def table(frame: pd.DataFrame, policy: Policy) -> str | None:

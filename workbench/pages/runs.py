@@ -76,9 +76,13 @@ def calls(run: Run) -> str:
 
 
 def tokens(run: Run) -> str:
-    """Return tokens sent and answered."""
+    """Return tokens sent and answered, in thousands."""
     used = run.totals
-    return f"{used.input_tokens:,} / {used.output_tokens:,}" if run.judge.kind == "llm" else "–"
+    return (
+        f"{used.input_tokens / 1000:,.0f}k / {used.output_tokens / 1000:,.0f}k"
+        if run.totals.calls
+        else "–"
+    )
 
 
 def cost(run: Run) -> str:

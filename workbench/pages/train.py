@@ -50,12 +50,12 @@ def job_table(found: list[StoredJob]) -> pd.DataFrame:
     """Return the training jobs as the table shows them."""
     space = widgets.workspace()
     states = [jobs.state(space, job) for job in found]
-    made = {checkpoint.job_id: checkpoint.id for checkpoint in space.store.checkpoints()[::-1]}
+    made = [training_runs.made(space, job) for job in found]
     table = pd.DataFrame(
         {
             "training": [job.spec.title for job in found],
             "status": [job_cards.status_name(now.status) for now in states],
-            "checkpoint": [made.get(job.spec.id, "–") for job in found],
+            "checkpoint": [checkpoint.id if checkpoint else "–" for checkpoint in made],
             "error": [now.error for now in states],
             "who": [job.spec.author for job in found],
             "when": [job.spec.created_at for job in found],
@@ -114,7 +114,7 @@ def run_of(job: StoredJob) -> Run:
 
 def outcome(job: StoredJob) -> None:
     """Draw what the training made, what that descends from, and where to look next."""
-    checkpoint = training_runs.made(widgets.workspace(), job.spec.id)
+    checkpoint = training_runs.made(widgets.workspace(), job)
     if checkpoint is None:
         return
     run = run_of(job)

@@ -223,8 +223,8 @@ class GoldenStore(StoreBase):
             keys = ["golden", "pair_id", "dimension", "labeler", "at"]
             return self._insert(connection, LabelRow, rows, keys=keys)
 
-    def members(self, name: str) -> pd.DataFrame:
-        """Return pair_id, query_id, split and meta of a set's pairs, in the order in which they came."""
+    def members(self, name: str, *, pair_ids: Sequence[str] | None = None) -> pd.DataFrame:
+        """Return pair_id, query_id, split and meta of a set's pairs (or of a few), in the order in which they came."""
         members, pairs = table(MemberRow).c, table(PairRow).c
         query = (
             sa.select(members.pair_id, pairs.query_id, members.split, members.meta)
@@ -232,9 +232,65 @@ class GoldenStore(StoreBase):
             .where(members.golden == name)
             .order_by(members.position, members.pair_id)
         )
+        if pair_ids is not None:
+            query = query.where(members.pair_id.in_(list(pair_ids)))
         with self._read() as connection:
             rows = connection.execute(query).all()
         return pd.DataFrame([tuple(row) for row in rows], columns=["pair_id", "query_id", "split", "meta"])
+
+    def member_page(self, name: str, split: str, offset: int, limit: int) -> tuple[list[str], int]:
+        """Return the ids of one page of a set's pairs, or of one split of it, and how many there are in all."""
+        columns = table(MemberRow).c
+        wanted = [columns.golden == name, *([columns.split == split] if split != "all" else [])]
+        query = sa.select(columns.pair_id).where(*wanted).order_by(columns.position, columns.pair_id)
+        with self._read() as connection:
+            total = connection.execute(sa.select(sa.func.count()).where(*wanted)).scalar_one()
+            return list(connection.execute(query.offset(offset).limit(limit)).scalars()), total
+
+    def progress_of(self, name: str, labeler: str, dimensions: Sequence[str]) -> tuple[int, int]:
+        """Return how many pairs a labeler has answered on all of ``dimensions``, and how many the set has."""
+        members = table(MemberRow).c
+        done = self._finished(name, labeler, dimensions).subquery()
+        with self._read() as connection:
+            finished = connection.execute(sa.select(sa.func.count()).select_from(done)).scalar_one()
+            total = connection.execute(sa.select(sa.func.count()).where(members.golden == name)).scalar_one()
+        return finished, total
+
+    def next_pair(
+        self, name: str, labeler: str, dimensions: Sequence[str], skipped: Sequence[str] = ()
+    ) -> str | None:
+        """Return the first pair, of those with the fewest other labelers, that ``labeler`` has not finished."""
+        members, labels = table(MemberRow).c, table(LabelRow).c
+        others = (
+            sa.select(labels.pair_id, sa.func.count(labels.labeler.distinct()).label("labelers"))
+            .where(labels.golden == name, labels.labeler != labeler, labels.dimension.in_(list(dimensions)))
+            .group_by(labels.pair_id)
+            .subquery()
+        )
+        query = (
+            sa.select(members.pair_id)
+            .outerjoin(others, others.c.pair_id == members.pair_id)
+            .where(
+                members.golden == name,
+                members.pair_id.not_in(self._finished(name, labeler, dimensions)),
+                members.pair_id.not_in(list(skipped)),
+            )
+            .order_by(sa.func.coalesce(others.c.labelers, 0), members.position, members.pair_id)
+            .limit(1)
+        )
+        with self._read() as connection:
+            return connection.execute(query).scalar()
+
+    def _finished(self, name: str, labeler: str, dimensions: Sequence[str]) -> sa.Select[tuple[str]]:
+        columns = table(LabelRow).c
+        return (
+            sa.select(columns.pair_id)
+            .where(
+                columns.golden == name, columns.labeler == labeler, columns.dimension.in_(list(dimensions))
+            )
+            .group_by(columns.pair_id)
+            .having(sa.func.count(columns.dimension.distinct()) >= len(dimensions))
+        )
 
     def labels(
         self, name: str, *, pair_id: str | None = None, pair_ids: Sequence[str] | None = None
@@ -280,7 +336,7 @@ class GoldenStore(StoreBase):
             rows = connection.execute(query).all()
         return pd.DataFrame([tuple(row) for row in rows], columns=["pair_id", "labeler", "dimensions"])
 
-    def search_pairs(self, name: str, text: str) -> list[str]:
+    def search_pairs(self, name: str, text: str, split: str = "all") -> list[str]:
         """Return the ids of a set's pairs whose texts hold ``text``, upper and lower case alike, in their order."""
         pairs, members = table(PairRow).c, table(MemberRow).c
         # The database narrows down by the ASCII parts of the text (JSON columns hold the rest escaped, and SQLite
@@ -297,6 +353,8 @@ class GoldenStore(StoreBase):
             .where(members.golden == name, sa.or_(*found))
             .order_by(members.position, members.pair_id)
         )
+        if split != "all":
+            query = query.where(members.split == split)
         with self._read() as connection:
             rows = connection.execute(query).all()
         return [

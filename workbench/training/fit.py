@@ -107,9 +107,8 @@ def fit(
         reporter.log("This training is finished already.")
         return FitResult(keeper.folder, finished)
 
-    torch.set_num_threads(
-        len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    )
+    if "OMP_NUM_THREADS" not in os.environ:  # which torch has heeded already
+        torch.set_num_threads(_cpus())
     torch.manual_seed(recipe.seed)
     scorer, tokens = new_scorer(recipe, policy)
     scorer.to("cuda" if torch.cuda.is_available() else "cpu")
@@ -350,6 +349,11 @@ def _log_first_batch(train: Encoded, rows: Rows, tokens: PairTokenizer, reporter
         for kind, targets in (("golden", example.golden), ("soft", example.soft)):
             shown = [f"{key} {' '.join(f'{p:.2f}' for p in vector)}" for key, vector in targets.items()]
             reporter.log(f"  {kind}: {'; '.join(shown) or 'none'}")
+
+
+def _cpus() -> int:
+    # A container or a batch system may give this process fewer processors than the machine has.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _duration(seconds: float) -> str:

@@ -1,0 +1,229 @@
+"""The whole loop in a real browser: compare, open a flip, edit and publish, label, train, find the student in Compare.
+
+Screenshots go to WORKBENCH_SCREENSHOTS (`make screenshots` points it at docs/images), else to a temporary folder.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from workbench.documents import read_policy
+from workbench.store import Store
+
+pytestmark = [pytest.mark.browser, pytest.mark.slow]
+
+PATIENCE = 60_000  # ms; two cores are shared with the jobs that the walk starts
+
+
+class Walker:
+    """A person before the screen."""
+
+    def __init__(self, page: Page, address: str, pictures: Path) -> None:
+        self.page, self.address, self.pictures = page, address, pictures
+        page.set_default_timeout(PATIENCE)
+
+    def open(self, path: str, heading: str) -> None:
+        self.page.goto(self.address + path)
+        expect(self.page.get_by_role("heading", name=heading).first).to_be_visible(timeout=PATIENCE)
+        self.settle()
+
+    def settle(self) -> None:
+        """Wait until the script run is over and nothing is drawn any more."""
+        self.page.wait_for_timeout(400)
+        running = self.page.locator('[data-testid="stApp"][data-test-script-state="running"]')
+        expect(running).to_have_count(0, timeout=PATIENCE)
+        self.page.wait_for_timeout(500)
+        assert self.page.locator('[data-testid="stException"]').count() == 0, self.page.locator(
+            '[data-testid="stException"]'
+        ).first.inner_text()
+
+    def picture(self, name: str, *, most: int = 2600) -> None:
+        """Save the page as a picture, as tall as its content."""
+        block = self.page.locator('[data-testid="stMainBlockContainer"]')
+        height = int(block.evaluate("e => e.getBoundingClientRect().height")) + 40
+        self.page.set_viewport_size({"width": 1440, "height": max(min(height, most), 700)})
+        self.page.wait_for_timeout(700)
+        self.page.screenshot(path=self.pictures / f"{name}.png")
+        self.page.set_viewport_size({"width": 1440, "height": 900})
+
+    def button(self, key: str) -> None:
+        self.page.locator(f".st-key-{key} button").first.click()
+
+    def choose(self, label: str, option: str | re.Pattern[str]) -> None:
+        self.page.get_by_label(label, exact=True).first.click()
+        self.page.get_by_role("option", name=option).first.click()
+        self.settle()
+
+    def select_row(self, row: int) -> None:
+        """Tick the box of a row in the last data frame of the page."""
+        table = self.page.locator('[data-testid="stDataFrame"] canvas').first
+        table.scroll_into_view_if_needed()
+        box = table.bounding_box()
+        assert box is not None
+        self.page.mouse.click(box["x"] + 18, box["y"] + 35 + 35 * row + 17)
+        self.settle()
+
+
+@pytest.fixture
+def walker(chromium: Browser, app, tmp_path: Path) -> Walker:
+    pictures = Path(os.environ.get("WORKBENCH_SCREENSHOTS") or tmp_path)
+    pictures.mkdir(parents=True, exist_ok=True)
+    page = chromium.new_page(viewport={"width": 1440, "height": 900})
+    yield Walker(page, app.address, pictures)
+    page.close()
+
+
+def kappas(walker: Walker, row: str) -> list[str]:
+    """Return the cells of the matrix row that holds ``row``."""
+    line = walker.page.locator("table.wb-table").first.locator("tbody tr").filter(has_text=row).first
+    return line.locator("td").all_inner_texts()
+
+
+def test_the_loop(walker: Walker, app) -> None:
+    home(walker)
+    compare_versions(walker)
+    read_and_diff(walker)
+    edit_and_publish(walker, app)
+    look_at_golden_set(walker)
+    label_a_pair(walker, app)
+    run_the_new_version(walker, app)
+    train_a_student(walker, app)
+    find_the_student(walker)
+
+
+def home(walker: Walker) -> None:
+    walker.open("/", "Policy Workbench")
+    expect(walker.page.get_by_text("288 pairs, 3 labelers")).to_be_visible()
+    walker.picture("home")
+
+
+def compare_versions(walker: Walker) -> None:
+    walker.open("/compare", "Compare")
+    figures = [kappas(walker, version) for version in ("v1", "v2", "v3")]
+    assert all(len(cells) == 11 for cells in figures)  # judge, policy, n, failed, six dimensions, overall
+    assert figures[0][4:] != figures[1][4:] != figures[2][4:], "the versions have different figures"
+    assert figures[0][2] == "198", "all dev pairs are comparable"
+    # Row 0 of the flips: opens the pair with both judgements.
+    walker.page.get_by_text(re.compile(r"^Flips \(\d+\)")).scroll_into_view_if_needed()
+    walker.select_row(0)
+    expect(walker.page.get_by_text("A · baseline-minilm · job-match v2")).to_be_visible()
+    expect(walker.page.get_by_text("expected").first).to_be_visible()
+    walker.picture("compare", most=3400)
+    walker.page.get_by_text("Trend over policy versions").click()
+    walker.settle()
+    walker.picture("trend", most=1200)
+
+
+def read_and_diff(walker: Walker) -> None:
+    walker.open("/policy?section=location", "Is this job right for this member?")
+    expect(walker.page.get_by_text("location.12").first).to_be_visible()
+    walker.picture("policy", most=1400)
+    walker.open("/policy?view=Difference&from=2&to=3", "v2 → v3")
+    expect(walker.page.get_by_text("split from seniority.2").first).to_be_visible()
+    walker.picture("policy-difference", most=1800)
+    walker.open("/policy?view=History", "History")
+    walker.picture("policy-history")
+
+
+def edit_and_publish(walker: Walker, app) -> None:
+    page = walker.page
+    walker.open("/draft?part=location", "No draft of job-match is open")
+    walker.button("start_draft")
+    expect(page.get_by_role("heading", name="Draft of job-match")).to_be_visible()
+    walker.settle()
+    page.get_by_label("New clause").fill(
+        "A job abroad without a word on visas counts as closed to the member."
+    )
+    walker.button("save_part")
+    expect(page.get_by_text("location.13").first).to_be_visible()
+    walker.settle()
+    walker.picture("draft", most=1500)
+    page.get_by_label("What changed and why").fill("Jobs abroad without a word on visas are closed.")
+    walker.button("publish")
+    expect(page.get_by_text("Published job-match v4.").first).to_be_visible()
+    published = read_policy(app.root / "policies" / "job-match" / "v4.yaml")
+    assert published.parent == 3
+    assert published.author == "Ada"
+    assert any(clause.id == "location.13" for _, clause in published.clauses())
+
+
+def look_at_golden_set(walker: Walker) -> None:
+    walker.open("/golden", "Golden set")
+    walker.picture("golden-coverage")
+    for tab in ("Labelers", "Browse", "Import"):
+        walker.page.get_by_role("tab", name=tab).click()
+        walker.settle()
+        walker.picture(f"golden-{tab.lower()}", most=1500)
+
+
+def label_a_pair(walker: Walker, app) -> None:
+    page = walker.page
+    walker.open("/label", "Label")
+    walker.picture("label", most=1300)
+    rows = page.get_by_test_id("stForm").locator('[role="radiogroup"], [data-testid="stButtonGroup"]')
+    assert rows.count() == 7, "six dimensions and the overall grade"
+    for i in range(7):
+        rows.nth(i).get_by_text(re.compile(r"^2")).first.click()
+    page.get_by_label("Note").fill("from the walk")
+    walker.button("submit")
+    expect(page.get_by_text("1 of 288 done by you")).to_be_visible()
+    labels = Store(f"sqlite:///{app.home / 'workbench.db'}").labels("job-match")
+    mine = labels[labels["labeler"] == "Ada"]
+    assert sorted(mine["dimension"]) == sorted(
+        ["skills", "seniority", "role", "location", "industry", "wishes", "overall"]
+    )
+    assert set(mine["grade"]) == {2}
+
+
+def run_the_new_version(walker: Walker, app) -> None:
+    walker.open("/runs", "Runs")
+    walker.page.get_by_role("button", name="Start run").click()
+    expect(walker.page.get_by_text("All runs (4)")).to_be_visible(timeout=180_000)
+    store = Store(f"sqlite:///{app.home / 'workbench.db'}")
+    walker.page.wait_for_function("() => !document.body.innerText.includes('Under way')", timeout=180_000)
+    walker.settle()
+    newest = store.runs()[0]
+    assert (newest.policy_version, newest.status, newest.totals.pairs) == (4, "finished", 288)
+    walker.select_row(0)
+    walker.picture("runs", most=1700)
+
+
+def train_a_student(walker: Walker, app) -> None:
+    page = walker.page
+    walker.open("/train", "Train")
+    expect(page.get_by_text("198 of 198 dev pairs")).to_be_visible()
+    walker.picture("train", most=1400)
+    # The reduced recipe: a few steps on short texts, so that the walk does not take long.
+    for label, value in (("Max steps", "6"), ("Max tokens", "96")):
+        page.get_by_label(label, exact=True).fill(value)
+        page.get_by_label(label, exact=True).press("Enter")
+        walker.settle()
+    page.get_by_role("button", name="Launch").click()
+    expect(page.get_by_text(re.compile("loss", re.IGNORECASE)).first).to_be_visible(timeout=120_000)
+    store = Store(f"sqlite:///{app.home / 'workbench.db'}")
+    for _ in range(240):
+        if store.checkpoints():
+            break
+        page.wait_for_timeout(1000)
+    assert store.checkpoints(), "the job made a checkpoint"
+    page.wait_for_timeout(3000)
+    walker.settle()
+    walker.picture("train-done", most=2200)
+
+
+def find_the_student(walker: Walker) -> None:
+    page = walker.page
+    walker.open("/compare?split=holdout", "Compare")
+    expect(page.get_by_text("You are looking at the holdout of job-match.")).to_be_visible()
+    cells = kappas(walker, "ranker-mini")
+    assert cells[1] == "v4"
+    assert cells[2] == "90", "the holdout's pairs"
+    walker.choose("A", re.compile("baseline-minilm · job-match v4"))
+    walker.choose("B", re.compile("ranker-mini"))
+    expect(page.get_by_text(re.compile("agrees (better|worse)|No clear difference")).first).to_be_visible()
+    walker.picture("compare-student", most=1700)
