@@ -52,9 +52,14 @@ def open_draft(workspace: Workspace, name: str, author: str) -> Draft:
 def save(workspace: Workspace, draft: Draft, body: Body, author: str) -> Draft:
     """Keep an edited body as the draft's next revision; one that says the same is not saved again.
 
+    Ids that the base version has retired, or that the edit takes out of it, are kept as retired: an edit of the whole
+    text may forget them, and a new clause must not get one of them.
+
     Raises:
+        BadInput: if the body uses an id that is retired for good.
         Conflict: if somebody saved the draft since it was read.
     """
+    body = _with_retired(body, workspace.store.policy(draft.name, draft.base_version))
     return draft if body == draft.body else workspace.store.save_draft(draft, body, author)
 
 
@@ -182,11 +187,19 @@ def publish(workspace: Workspace, draft: Draft, *, message: str, author: str) ->
 
     Raises:
         BadInput: without a message.
-        Conflict: if a newer version was published since the draft was begun.
+        Conflict: if a newer version was published since the draft was begun, or somebody saved the draft since it was
+            read.
+        NotFound: if the draft was published or discarded meanwhile.
         Refused: if lint finds an error, or nothing was changed.
     """
     if not message.strip():
         raise BadInput("A version needs a message.", "Say in one sentence what changed and why.")
+    kept = workspace.store.draft(draft.id)
+    if kept.revision != draft.revision:
+        raise Conflict(
+            f"{kept.updated_by} saved this draft at {kept.updated_at:%H:%M:%S} UTC, after you opened it.",
+            "Load their version, look at it, then publish.",
+        )
     newest = workspace.store.policy(draft.name)
     if newest.version != draft.base_version:
         raise Conflict(
@@ -201,10 +214,8 @@ def publish(workspace: Workspace, draft: Draft, *, message: str, author: str) ->
         raise Refused(
             f"{errors[0].place} {errors[0].message}{more}", "Mend what lint calls an error, then publish."
         )
-    gone = _ids(newest) - _ids(draft.body)
-    body = edit(draft.body, retired=tuple(dict.fromkeys((*newest.retired, *draft.body.retired, *sorted(gone)))))
     policy = Policy.publish(
-        body,
+        _with_retired(draft.body, newest),
         policy=draft.name,
         version=newest.version + 1,
         parent=newest.version,
@@ -231,6 +242,12 @@ def import_policy(workspace: Workspace, text: str, where: str) -> Policy:
 def draft_key(draft: Draft) -> str:
     """Return a key that changes with every save, to key widgets by."""
     return content_hash("draft", [draft.id, draft.revision])
+
+
+def _with_retired(body: Body, base: Body) -> Body:
+    gone = sorted(_ids(base) - _ids(body))
+    retired = tuple(dict.fromkeys((*base.retired, *body.retired, *gone)))
+    return body if retired == body.retired else edit(body, retired=retired)
 
 
 def _ids(body: Body) -> set[str]:

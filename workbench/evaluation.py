@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from functools import lru_cache
+from itertools import compress
 from typing import Any, Literal
 
 import numpy as np
@@ -268,7 +269,9 @@ def import_recorded(
     workspace: Workspace, scores: pd.DataFrame, *, policy: str, golden: str, author: str, source: str,
     versions: Mapping[str, int],
 ) -> list[tuple[Run, RecordedReport]]:  # fmt: skip
-    """Keep judgements made elsewhere as finished runs, one a (judge, version); the same scores again change nothing.
+    """Keep judgements made elsewhere as finished runs, one a (judge, version).
+
+    The same scores again change nothing; other scores make another run.
 
     Args:
         scores: columns judge, version, pair_id, dimension, score.
@@ -276,16 +279,22 @@ def import_recorded(
         versions: policy version number of each recorded version; the newest where one is not named.
     """
     snapshot = workspace.store.snapshot(golden)
+    known = {run.id: run for run in workspace.store.runs(policy=policy, golden=golden)}
     made = []
     for (judge, version), rows in scores.groupby(["judge", "version"], sort=True):
         number = versions.get(str(version))
         document = workspace.store.policy(policy, number)
         name = str(judge) if number is not None or not version else f"{judge} ({version})"
         verdicts, report = recorded_verdicts(_records(rows[["pair_id", "dimension", "score"]]), document)
-        key = content_hash("recorded", [golden, snapshot.content_hash, document.content_hash, name, source])
+        said = sorted((v.pair_id, j.dimension, j.grade, j.expected or 0) for v in verdicts for j in v.judgements)
+        inputs = [golden, snapshot.content_hash, document.content_hash, name, source, said]
+        run_id = "run-" + content_hash("recorded", inputs).removeprefix("recorded-")[:16]
+        if run_id in known:
+            made.append((known[run_id], report))
+            continue
         moment = datetime.now(UTC)
         run = Run(
-            id="run-" + key.removeprefix("recorded-")[:16],
+            id=run_id,
             judge=JudgeIdentity(
                 kind="recorded", name=name, params={"source": source, "version": str(version)}
             ),
@@ -429,6 +438,17 @@ def _agreements(
     }
 
 
+def _among(truth: Truth, pair_ids: Sequence[str]) -> Truth:
+    known = set(pair_ids)
+    keep = np.array([pair_id in known for pair_id in truth.pair_ids], dtype=bool)
+    return replace(
+        truth,
+        pair_ids=tuple(compress(truth.pair_ids, keep)),
+        query_ids=tuple(compress(truth.query_ids, keep)),
+        human={key: grades[keep] for key, grades in truth.human.items()},
+    )
+
+
 def _human(truth: Truth, key: str, policy: Policy) -> Grades:
     if key not in truth.human:  # a dimension that the newest policy no longer has
         return np.full(len(truth.pair_ids), NOT_GRADED)
@@ -439,6 +459,8 @@ def compare_runs(
     workspace: Workspace, a: Run, b: Run, *, split: SplitChoice = "dev", labels: LabelChoice = "live"
 ) -> RunComparison:
     """Return run ``b`` beside run ``a`` on the dimensions that both policies have on the same scale.
+
+    Runs over different snapshots are compared on the pairs that both snapshots have.
 
     Raises:
         Refused: if the runs are on different golden sets, or one of them has not finished.
@@ -456,6 +478,9 @@ def compare_runs(
     human = truth(
         workspace, a.golden, version=max(a.golden_version, b.golden_version), split=split, labels=labels
     )
+    if a.golden_version != b.golden_version:
+        older = truth(workspace, a.golden, version=min(a.golden_version, b.golden_version), split=split)
+        human = _among(human, older.pair_ids)  # a run has not failed on a pair that it was never asked about
     grades_a, grades_b = (grades(workspace, run, human.pair_ids) for run in (a, b))
     shared = [
         key
@@ -489,7 +514,8 @@ def compare_runs(
 def judge_noise(workspace: Workspace, run: Run, human: Truth, policy: Policy) -> dict[str, float | None]:
     """Return, for each dimension, how far κ moved between repeats of this judge under this policy version.
 
-    A repeat is a finished run of the same judge, differing at most in its repeat index. None without one.
+    A repeat is a finished run of the same judge, differing at most in its repeat index. A run whose answers all came
+    from the cache asked nothing anew, so it is none. None without one.
     """
     repeats = [
         other
@@ -498,6 +524,7 @@ def judge_noise(workspace: Workspace, run: Run, human: Truth, policy: Policy) ->
         and other.policy_hash == run.policy_hash
         and other.golden_hash == run.golden_hash
         and _without_repeat(other.judge) == _without_repeat(run.judge)
+        and (other.totals.cache_hits == 0 or other.totals.cache_hits < other.totals.pairs)
     ]
     if len(repeats) < 2:
         return dict.fromkeys((*policy.keys, OVERALL))

@@ -170,11 +170,13 @@ def import_path(
     if name:
         spec = spec.model_copy(update={"golden": name})
     folder = path if path.is_dir() else path.parent
-    if dry_run:
-        return PathImport(spec.golden, how, preview_import(workspace, spec, folder).report, dry_run=True)
     body = workspace.store.policy(spec.policy)
     # Read the recorded part before anything is kept: a broken file stops the whole import.
     scores = read_recorded(spec, folder, body) if spec.recorded else None
+    for number in spec.recorded.policy_versions.values() if spec.recorded else ():
+        workspace.store.policy(spec.policy, number)
+    if dry_run:
+        return PathImport(spec.golden, how, preview_import(workspace, spec, folder).report, dry_run=True)
     done = import_golden(workspace, spec, folder, author=author, skip_bad_rows=skip_bad_rows)
     outcome = PathImport(
         spec.golden,

@@ -412,6 +412,11 @@ def roughly(count: int) -> str:
     return f"{int(float(f'{count:.3g}')):,}"
 
 
+def several(count: int, one: str, many: str = "") -> str:
+    """Return a count with its noun: ``1 pair``, ``1,200 pairs``."""
+    return f"{count:,} {one if count == 1 else many or one + 's'}"
+
+
 def flash() -> None:
     """Show what the last callback had to say, once. Callbacks leave it with :func:`say`."""
     for kind, text in st.session_state.pop("_said", []):

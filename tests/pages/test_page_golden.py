@@ -114,6 +114,7 @@ def test_browse_sends_one_page_and_opens_pairs(golden: Workspace, open_page: Ope
     assert "page" not in page.query_params
     page.text_input(key="q").set_value("zeppelin").run()
     assert "No pair matches." in text_of(page)
+    assert "has no pair" in open_page("golden", tab="Browse", pair="pair-x").warning[0].value
     said = text_of(open_page("golden", tab="Browse", pair=PAIRS[0].id))
     assert "sourdough, Viennoiserie" in said
     assert "by skills.1" in said
@@ -127,7 +128,7 @@ def test_browse_keeps_to_the_split_and_survives_an_odd_page(golden: Workspace, o
 def test_import_by_the_guessed_form(space: Workspace, open_page: OpenPage) -> None:
     page = upload(open_page("golden"), ("Kitchen Jobs.csv", GOOD.encode()))
     said = text_of(page)
-    assert "2 pairs · 1 queries · 6 labels · 2 labelers" in said
+    assert "2 pairs · 1 query · 6 labels · 2 labelers" in said
     assert space.store.golden_names() == []  # nothing is kept by looking
     press(page, "import_button")
     assert [s.value for s in page.success] == ["Added 2 pairs and 6 labels to kitchen\\-jobs."]

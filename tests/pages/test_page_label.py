@@ -167,6 +167,17 @@ def test_all_done_says_what_comes_next(golden: Workspace, open_page: OpenPage) -
     assert "You have labelled every pair of bakers" in text_of(open_page("label"))
 
 
+def test_pairs_that_fewest_people_labelled_come_first(golden: Workspace, open_page: OpenPage) -> None:
+    label(golden, PAIRS[0], "bruno", skills=2)
+    label(golden, PAIRS[1], "bruno", skills=2)
+    assert "Baker two" in text_of(open_page("label"))
+    # One's own unfinished pair does not count as labelled by others.
+    label(golden, PAIRS[2], "anna", skills=1)
+    page = open_page("label")
+    assert "Baker two" in text_of(page)
+    assert chosen(page)["skills"] == 1
+
+
 def test_nothing_of_a_colleague_is_on_the_page(golden: Workspace, open_page: OpenPage) -> None:
     label(golden, FIRST, "bruno", note="surely a two", skills=2, wishes=1, overall=2)
     page = open_page("label", pair=FIRST.id)

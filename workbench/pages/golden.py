@@ -53,13 +53,13 @@ def figures(found: Figures) -> None:
     info = found.info
     splits = ", ".join(f"{count:,} {split}" for split, count in found.pairs.items())
     newest = f"v{info.snapshots[-1]}" if info.snapshots else "none yet"
-    parts = [
-        (f"{info.pairs:,}", f"pairs ({splits})" if splits else "pairs"),
-        (f"{sum(found.queries.values()):,}", "queries"),
-        (f"{info.labels:,}", "labels"),
-        (f"{info.labelers:,}", "labelers"),
-        (newest, "newest snapshot"),
+    counted = [
+        widgets.several(info.pairs, "pair") + (f" ({splits})" if splits else ""),
+        widgets.several(sum(found.queries.values()), "query", "queries"),
+        widgets.several(info.labels, "label"),
+        widgets.several(info.labelers, "labeler"),
     ]
+    parts = [*(text.split(" ", 1) for text in counted), [newest, "newest snapshot"]]
     tags = [f"policy {info.policy}", *(["sample"] if info.sample else [])]
     st.html(
         '<div class="wb-figures">'
@@ -95,9 +95,8 @@ def coverage(found: Figures, policy: Policy) -> None:
         key=f"bars_{info.name}_{split}",
         config={"displayModeBar": False},
     )
-    st.caption(
-        f"{covered.pairs:,} pairs over {covered.queries:,} queries; a bar is where today's labels settle."
-    )
+    sizes = f"{widgets.several(covered.pairs, 'pair')} over {widgets.several(covered.queries, 'query', 'queries')}"
+    st.caption(f"{sizes}; a bar is where today's labels settle.")
     where = "" if split == "all" else f" in {split}"
     empty = labelling.empty_levels(policy, covered)
     if not empty:
@@ -236,7 +235,9 @@ def send_publish(golden: str) -> None:
     )
     if done is not None:
         st.session_state["publish_message"] = ""
-        widgets.say("success", f"Published {widgets.plain(done.label)}: {len(done.pairs):,} pairs.")
+        widgets.say(
+            "success", f"Published {widgets.plain(done.label)}: {widgets.several(len(done.pairs), 'pair')}."
+        )
 
 
 page()

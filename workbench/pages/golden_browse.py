@@ -25,24 +25,30 @@ def choose_split() -> str:
         key="split",
         format_func=SPLITS.get,
         label_visibility="collapsed",
-        on_change=first_page,
+        on_change=start_over,
     )
     return chosen
 
 
-def first_page() -> None:
-    """Another search or split starts at its first page."""
+def start_over() -> None:
+    """Another search or split starts at its first page, with no pair open."""
     st.query_params.pop("page", None)
+    close_pair()
+
+
+def close_pair() -> None:
+    """Close the open pair: other rows come into sight."""
+    st.query_params.pop("pair", None)
 
 
 def browse(found: Figures, policy: Policy) -> None:
     """Draw one page of pairs, and the pair that is open."""
     info = found.info
-    bar = st.columns([3, 3, 4], vertical_alignment="center")
+    bar = st.columns([6, 5, 9], vertical_alignment="center")
     with bar[0]:
         text = st.text_input(
             "Search", key="q", bind="query-params", placeholder="Search the texts", label_visibility="collapsed",
-            icon=":material/search:", on_change=first_page,
+            icon=":material/search:", on_change=start_over,
         )  # fmt: skip
     with bar[1]:
         split = choose_split()
@@ -55,8 +61,8 @@ def browse(found: Figures, policy: Policy) -> None:
         number = 1
         frame, _ = labelling.browse(widgets.workspace(), info.name, **search)
     with bar[2], st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
-        st.caption(f"{matches:,} pairs")
-        st.pagination(pages, default=number, key=key)
+        st.caption(widgets.several(matches, "pair"))
+        st.pagination(pages, default=number, key=key, on_change=close_pair)
     if number > 1:
         st.query_params["page"] = str(number)
     else:
@@ -64,7 +70,11 @@ def browse(found: Figures, policy: Policy) -> None:
     if frame.empty:
         widgets.empty("No pair matches.", "Search for less, or choose all pairs.")
     opened = table(frame, policy)
-    if opened:
+    if opened and widgets.workspace().store.members(info.name, pair_ids=[opened]).empty:
+        st.warning(
+            f"{widgets.plain(info.name)} has no pair {widgets.plain(opened)}. Select a row of the table."
+        )
+    elif opened:
         open_pair(info.name, opened, policy)
     elif not frame.empty:
         st.caption("Select a row to open the pair with its labels.")
@@ -132,4 +142,5 @@ def open_pair(golden: str, pair_id: str, policy: Policy) -> None:
     if any(notes.values()):
         said = ("<br>".join(map(html.escape, notes[who])) for who in people)
         rows.append(["notes", *(f'<span class="wb-small">{text}</span>' for text in said)])
-    st.html(widgets.table(["", *map(html.escape, people)], rows))
+    shown = widgets.table(["", *map(html.escape, people)], rows)
+    st.html(f'<div style="max-width: {240 + 150 * len(people)}px">{shown}</div>')

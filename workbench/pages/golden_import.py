@@ -116,8 +116,12 @@ def preview(found: ImportPreview, spec: ImportSpec, policy: Policy) -> None:
     count = sum(report.labels.values())
     st.html('<div class="wb-eyebrow">preview</div>')
     people = ", ".join(report.labelers[:6]) + (" …" if len(report.labelers) > 6 else "")
-    parts = [f"{report.pairs:,} pairs", f"{report.queries:,} queries", f"{count:,} labels"]
-    parts.append(f"{len(report.labelers):,} labelers" + (f" ({people})" if people else ""))
+    parts = [
+        widgets.several(report.pairs, "pair"),
+        widgets.several(report.queries, "query", "queries"),
+        widgets.several(count, "label"),
+        widgets.several(len(report.labelers), "labeler") + (f" ({people})" if people else ""),
+    ]
     st.markdown("**" + widgets.plain(" · ".join(parts)) + "**")
     asides = [
         (report.merged_pairs, "rows had the texts of an earlier pair and were merged with it"),
@@ -192,7 +196,11 @@ def problems(found: ImportPreview) -> None:
 def import_button(found: ImportPreview, spec: ImportSpec, files: Contents) -> None:
     """Draw the button that imports; it says why where it cannot be pressed."""
     bad = len(found.report.problems)
-    leave_out = st.checkbox(f"Leave the {bad:,} bad entries out", key="import_leave_out") if bad else False
+    leave_out = (
+        st.checkbox(f"Leave {widgets.several(bad, 'bad entry', 'bad entries')} out", key="import_leave_out")
+        if bad
+        else False
+    )
     reason = "The files hold no pair that can be read." if not found.report.pairs else ""
     if bad and not leave_out:
         reason = "Correct them in the file, or leave them out."
@@ -225,8 +233,9 @@ def send(spec: ImportSpec, files: Contents, leave_out: bool) -> None:
     left_out = len(done.report.problems)
     widgets.say(
         "success",
-        f"Added {done.pairs_added:,} pairs and {done.labels_added:,} labels to {widgets.plain(done.golden)}"
-        + (f"; {left_out:,} entries were left out." if left_out else "."),
+        f"Added {widgets.several(done.pairs_added, 'pair')} and {widgets.several(done.labels_added, 'label')} "
+        f"to {widgets.plain(done.golden)}"
+        + (f"; left out: {widgets.several(left_out, 'bad entry', 'bad entries')}." if left_out else "."),
     )
     st.session_state[NEW] = st.session_state.get(NEW, 0) + 1  # an empty uploader
     st.session_state["golden"] = done.golden

@@ -87,7 +87,7 @@ def nothing_left(golden: str, labeler: str, pairs: int) -> None:
     if not pairs:
         widgets.empty(f"{golden} has no pairs.", "Import some on the Golden set page.")
     elif put_off:
-        count = f"{len(put_off)} pair{'s' if len(put_off) > 1 else ''}"
+        count = widgets.several(len(put_off), "pair")
         widgets.empty(f"Only what you put off is left: {count}.", "Have another look, or leave it at that.")
         st.button("Show them again", on_click=put_off.clear, icon=":material/replay:")
     else:

@@ -78,11 +78,9 @@ def calls(run: Run) -> str:
 def tokens(run: Run) -> str:
     """Return tokens sent and answered, in thousands."""
     used = run.totals
-    return (
-        f"{used.input_tokens / 1000:,.0f}k / {used.output_tokens / 1000:,.0f}k"
-        if run.totals.calls
-        else "–"
-    )
+    if run.judge.kind != "llm" or not used.calls:
+        return "–"
+    return f"{used.input_tokens / 1000:,.0f}k / {used.output_tokens / 1000:,.0f}k"
 
 
 def cost(run: Run) -> str:
@@ -96,7 +94,7 @@ def open_run(run: Run) -> None:
     """Draw one run: how it ended, how it agrees with people, what failed, what can be done."""
     job = jobs.job_of_run(widgets.workspace(), run.id)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        widgets.section(run.label, [run.status, *(["sample"] if run.sample else [])])
+        widgets.section(run.label, [job_cards.status_name(run.status), *(["sample"] if run.sample else [])])
         with st.container(horizontal=True, horizontal_alignment="right"):
             if run.status == "finished":
                 st.page_link(
@@ -146,10 +144,11 @@ def shown(value: object) -> str:
 
 def agreement(run: Run) -> None:
     """Draw the agreement with the dev labels, dimension by dimension."""
+    if run.status in ("queued", "running"):
+        st.caption("Its agreement appears when it has ended.")
+        return
     if not run.totals.judgements:
-        st.caption(
-            "No judgements yet." if run.status in ("queued", "running") else "This run left no judgements."
-        )
+        st.caption("This run left no judgements.")
         return
     space = widgets.workspace()
     titles = widgets.titles(space.store.policy(run.policy, run.policy_version))

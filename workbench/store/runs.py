@@ -72,9 +72,11 @@ class RunStore(StoreBase):
             NotFound: if there is none, or more than one.
         """
         columns = table(RunRow).c
-        query = sa.select(columns.record).where(columns.id.startswith(run_id, autoescape=True)).limit(2)
+        begins = sa.select(columns.record).where(columns.id.startswith(run_id, autoescape=True)).limit(2)
+        exact = sa.select(columns.record).where(columns.id == run_id)
         with self._read() as connection:
-            found = connection.execute(query).scalars().all()
+            # An id may be the start of another one (…-v1 and …-v10): the whole id wins.
+            found = connection.execute(exact).scalars().all() or connection.execute(begins).scalars().all()
             if len(found) == 1 and run_id:
                 return Run.model_validate(found[0])
             known = connection.execute(sa.select(columns.id)).scalars().all()
