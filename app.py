@@ -35,7 +35,7 @@ def main() -> None:
         jobs.collect(workspace)
         page.run()
     except WorkbenchError as error:
-        st.error(f"**{error.message}** {error.hint}", icon=":material/error:")
+        st.error(widgets.problem(error), icon=":material/error:")
 
 
 main()

@@ -8,8 +8,9 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Sequence
+from functools import partial
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, TextIO
 
 import typer
 
@@ -48,16 +49,17 @@ def app_command(
 
     workspace, report = _synced()
     write_policy_schema(workspace.root / "policies")
-    _say_sync(report)
+    _say_sync(report, to=sys.stderr if as_json else None)
     if samples:
         from workbench.jobs import wait
         from workbench.sample import start_sample_runs
 
         runs = start_sample_runs(workspace)
         if runs:
-            print(f"Running {len(runs)} sample judge runs (no key needed), about a minute, once.", flush=True)
+            say = partial(print, file=sys.stderr if as_json else None, flush=True)
+            say(f"Running {len(runs)} sample judge runs (no key needed), about a minute, once.")
             for line in wait(workspace, [f"job-{run.id}" for run in runs]):
-                print(f"  {line}", flush=True)
+                say(f"  {line}")
     raise typer.Exit(serve(workspace, port=port, headless=headless, as_json=as_json))
 
 
@@ -186,7 +188,7 @@ def golden_import(
     """Import pairs and labels from CSV, JSONL or Parquet, and recorded judgements where the mapping has them."""
     from workbench.importing import import_path
 
-    workspace, _ = _synced()
+    workspace = _ready()
     outcome = import_path(
         workspace,
         path,
@@ -225,7 +227,7 @@ def golden_show(name: str, as_json: Json = False) -> None:
     workspace = _workspace()
     info = workspace.store.golden(name)
     cover = golden_coverage(workspace, name)
-    people = human_agreement(workspace, name, split="all") if info.snapshots else {}
+    people = human_agreement(workspace, name, split="all", working=True)
     rows = []
     for key, counts in cover.counts.iterrows():
         found = people.get(str(key))
@@ -250,7 +252,7 @@ def golden_publish(name: str, message: Message = "", as_json: Json = False) -> N
     """Freeze a golden set as its next numbered snapshot."""
     from workbench.labelling import publish_golden
 
-    workspace = _workspace()
+    workspace = _ready()
     golden = publish_golden(workspace, name, message=message, author=workspace.settings.user)
     data = {
         "name": golden.name,
@@ -284,7 +286,7 @@ def judge_run(
     from workbench import jobs
     from workbench.evaluation import judge_from_text, start_run
 
-    workspace, _ = _synced()
+    workspace = _ready()
     name, _, version = policy.partition("@")
     spec = judge_from_text(
         judge, base_url=base_url, api_key_env=api_key_env, concurrency=concurrency, repeat=repeat
@@ -306,7 +308,7 @@ def judge_run(
         _print_json(run.model_dump(mode="json"))
     else:
         print(f"{run.id}: {run.status}" + (f" – {run.error}" if run.error else ""))
-    raise typer.Exit(1 if run.status == "failed" else 0)
+    raise typer.Exit(1 if run.status in ("failed", "cancelled") else 0)
 
 
 @judge_app.command("list")
@@ -421,18 +423,17 @@ def train(
     as_json: Json = False,
 ) -> None:
     """Train a recipe as a job; its checkpoint grades the golden set at the end. 1 when it fails."""
-    import yaml
-
     from workbench import jobs
     from workbench.training_runs import start_training, with_changes
+    from workbench.yamltext import YamlText
 
-    workspace, _ = _synced()
+    workspace = _ready()
     changes = {}
     for item in change or []:
         key, equals, value = item.partition("=")
         if not equals:
             raise BadInput(f"--set {item} has no '='.", "Write it as field=value.")
-        changes[key.strip()] = yaml.safe_load(value)
+        changes[key.strip()] = YamlText(value, f"--set {key}").data if value.strip() else None
     launched = start_training(
         workspace, with_changes(workspace.recipe(recipe), changes), author=workspace.settings.user
     )
@@ -445,7 +446,7 @@ def train(
         _print_json({"job": launched.job_id, "run": run.model_dump(mode="json")})
     else:
         print(f"{launched.job_id}: {run.status}" + (f" – {run.error}" if run.error else ""))
-    raise typer.Exit(1 if run.status == "failed" else 0)
+    raise typer.Exit(1 if run.status in ("failed", "cancelled") else 0)
 
 
 def main() -> None:
@@ -473,9 +474,17 @@ def _synced() -> Any:
     return workspace, sync_documents(workspace.root, workspace.store)
 
 
-def _say_sync(report: Any, *, all_lines: bool = False) -> None:
+def _ready() -> Any:
+    """Return the workspace, synced; problems of files are told and do not stop a command that may not need them."""
+    workspace, report = _synced()
+    for problem in report.problems:
+        print(f"problem: {problem}", file=sys.stderr)
+    return workspace
+
+
+def _say_sync(report: Any, *, all_lines: bool = False, to: TextIO | None = None) -> None:
     for line in report.added:
-        print(f"read {line}")
+        print(f"read {line}", file=to)
     for problem in report.problems:
         print(f"problem: {problem}", file=sys.stderr)
     if all_lines:

@@ -14,7 +14,7 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import NotFound
+from workbench.errors import BadInput, NotFound
 from workbench.jobfolder import JobFolder
 from workbench.run import JobKind, JobSpec, JobState, JudgeIdentity, Run, RunTotals, Verdict
 from workbench.store import StoredCheckpoint, StoredJob
@@ -85,7 +85,6 @@ def state(workspace: Workspace, job: StoredJob) -> JobState:
     # Ask for the process before the result: a job that ends between the two questions is then not taken for lost.
     running = workspace.executor.running(job.handle)
     progress = folder.progress()
-    result = folder.result()
     known = {
         "done": progress.done if progress else 0,
         "total": progress.total if progress else 0,
@@ -93,6 +92,10 @@ def state(workspace: Workspace, job: StoredJob) -> JobState:
         "started_at": progress.started_at if progress else None,
         "updated_at": progress.updated_at if progress else None,
     }
+    try:
+        result = folder.result()
+    except BadInput as damage:
+        return JobState.model_validate(known | {"status": "failed", "error": str(damage)})
     if result is not None:
         error = f"{result.error} {result.hint}".strip()
         return JobState.model_validate(known | {"status": result.status, "error": error})
@@ -100,6 +103,8 @@ def state(workspace: Workspace, job: StoredJob) -> JobState:
         return JobState.model_validate(known | {"status": "running" if progress else "queued"})
     if not job.handle and (datetime.now(UTC) - job.spec.created_at).total_seconds() < 30:
         return JobState.model_validate(known | {"status": "queued"})  # submit is between its two writes
+    if folder.stop_asked():  # it was ended before it could write a result
+        return JobState.model_validate(known | {"status": "cancelled"})
     tail = folder.log_tail(3).strip().splitlines()
     error = "The worker ended without a result" + (f"; its last words: {tail[-1]}" if tail else ".")
     return JobState.model_validate(known | {"status": "lost", "error": error})
@@ -140,10 +145,14 @@ def collect(workspace: Workspace) -> int:
             _follow(workspace, job, now)
             continue
         folder = JobFolder(Path(job.folder))
-        if "run_id" in job.spec.payload:
-            _collect_run(workspace, job, folder, now)
-        if checkpoint := checkpoint_of(job):
-            workspace.store.save_checkpoint(checkpoint)
+        try:
+            if "run_id" in job.spec.payload:
+                _collect_run(workspace, job, folder, now)
+            if checkpoint := checkpoint_of(job):
+                workspace.store.save_checkpoint(checkpoint)
+        except BadInput as damage:  # a damaged file is this job's failure and must not hold up the others
+            now = now.model_copy(update={"status": "failed", "error": str(damage)})
+            _fail_run(workspace, job, now)
         workspace.store.finish_job(job.spec.id, now)
         collected += 1
     return collected
@@ -173,6 +182,12 @@ def _collect_run(workspace: Workspace, job: StoredJob, folder: JobFolder, now: J
     if "judge" in data:
         update["judge"] = JudgeIdentity.model_validate(data["judge"])
     workspace.store.save_run(run.model_copy(update=update))
+
+
+def _fail_run(workspace: Workspace, job: StoredJob, now: JobState) -> None:
+    if run_id := job.spec.payload.get("run_id"):
+        ended = {"status": "failed", "error": now.error, "finished_at": datetime.now(UTC)}
+        workspace.store.save_run(workspace.store.run(run_id).model_copy(update=ended))
 
 
 def checkpoint_of(job: StoredJob) -> StoredCheckpoint | None:

@@ -10,6 +10,9 @@ from workbench.identity import Value, content_hash
 from workbench.policy import Filled, Name, Text
 
 
+Pooling = Literal["fields", "sides", "mean", "cls", "last"]
+
+
 class SoftLabels(Value):
     """Learn from the probabilities that a finished judge run gave for dev pairs."""
 
@@ -77,12 +80,18 @@ class TrainedRecipe(Value):
     layers: int | None = Field(
         default=None, ge=1, description="Keep only the first so many layers; null for all."
     )
-    pooling: Literal["sides", "mean", "cls", "last"] = Field(
+    pooling: Pooling = Field(
         default="sides",
-        description="How token states become one vector: sides (each side's mean, their difference and product), "
-        "mean of all, cls (encoders), last (decoders).",
+        description="What the heads see. fields: each field is read by itself, and its cosines with the other side's "
+        "fields count (best with few labels). One reading of the pair: sides (each side's mean, their difference and "
+        "product), mean of all, cls (encoders), last (decoders).",
     )
-    max_tokens: int = Field(default=256, ge=16, le=32768, description="Tokens a pair, both sides together.")
+    max_tokens: int = Field(
+        default=256,
+        ge=16,
+        le=32768,
+        description="Tokens a pair, both sides together; with pooling fields, half for each side, shared by its fields.",
+    )
     precision: Literal["float32", "bfloat16"] = Field(
         default="float32", description="Number format of training."
     )

@@ -51,7 +51,7 @@ class Settings:
             home=home,
             database_url=environ.get("WORKBENCH_DATABASE_URL", "") or f"sqlite:///{home / 'workbench.db'}",
             executor=environ.get("WORKBENCH_EXECUTOR", "") or "local",
-            user=environ.get("WORKBENCH_USER", "") or _login_name(),
+            user=environ.get("WORKBENCH_USER", "").strip() or _login_name(),
         )
 
 

@@ -11,9 +11,12 @@ from pathlib import Path
 
 import psutil
 
+_SAME_START_S = 2.0
+"""The clock may be set between the two readings that a start is computed from; no pid comes round again so soon."""
+
 
 class LocalExecutor:
-    """One process group a job. A handle is ``pid:start``; the start time tells a reused pid from the job's own."""
+    """One process group a job. A handle is ``pid:start``; the start tells a reused pid from the job's own."""
 
     name = "local"
 
@@ -28,7 +31,7 @@ class LocalExecutor:
                 start_new_session=True,
                 env=os.environ | {"PYTHONUNBUFFERED": "1"},
             )
-        return f"{process.pid}:{_start_time(process.pid)}"
+        return f"{process.pid}:{_start(process.pid)}"
 
     def running(self, handle: str) -> bool:
         """Whether that very process lives; a zombie (ended, not yet reaped by its parent) does not."""
@@ -46,17 +49,22 @@ class LocalExecutor:
                 os.killpg(process.pid, signal.SIGKILL if kill else signal.SIGTERM)
 
 
-def _start_time(pid: int) -> str:
+def _start(pid: int) -> str:
     try:
-        return f"{psutil.Process(pid).create_time():.2f}"
+        return f"{_since_boot(psutil.Process(pid)):.2f}"
     except psutil.NoSuchProcess:  # it ended before we could look
         return "0"
+
+
+def _since_boot(process: psutil.Process) -> float:
+    """Return seconds from the machine's start to the process's: unlike the time of day, they do not move with the clock."""
+    return process.create_time() - psutil.boot_time()
 
 
 def _process(handle: str) -> psutil.Process | None:
     pid, _, started = handle.partition(":")
     try:
         process = psutil.Process(int(pid))
-        return process if f"{process.create_time():.2f}" == started else None
+        return process if abs(_since_boot(process) - float(started)) < _SAME_START_S else None
     except (psutil.NoSuchProcess, ValueError):
         return None

@@ -25,7 +25,8 @@ def page() -> None:
         if name is None:
             return
     draft = opened(name)
-    widgets.flash()
+    with middle:
+        widgets.flash()
     if draft is None:
         newest = space.store.policy(name)
         with middle:

@@ -1,7 +1,8 @@
-"""The model: one encoder or decoder backbone, one pass a pair, one linear head a dimension; and its checkpoint.
+"""The model: one encoder or decoder backbone and one linear head a dimension; and its checkpoint.
 
-A pair is read once for all dimensions: query fields first, then document fields, each under its name. Weights are
-read from and written to safetensors only, and a backbone that brings its own code is never run.
+A pair is read once for all dimensions: as one sequence, query fields first, then document fields, each under its
+name; or each field by itself (:mod:`workbench.training.fields`). Weights are read from and written to safetensors
+only, and a backbone that brings its own code is never run.
 """
 
 from __future__ import annotations
@@ -13,10 +14,8 @@ import tempfile
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import torch
 from safetensors import SafetensorError
 from safetensors.torch import load_model, save_model
@@ -24,9 +23,9 @@ from torch import Tensor, nn
 
 from workbench.backbone import resolve_backbone
 from workbench.errors import BadInput, Conflict, Unavailable
-from workbench.golden import NOT_APPLICABLE
-from workbench.policy import Policy
-from workbench.recipe import TrainedRecipe
+from workbench.policy import Layout, Policy
+from workbench.recipe import Pooling, TrainedRecipe
+from workbench.training.fields import FieldTokenizer, considered_inputs, interactions
 from workbench.training.record import (
     RECORD,
     WEIGHTS,
@@ -38,28 +37,57 @@ from workbench.training.record import (
     heads_of,
     read_record,
 )
-from workbench.training.tokens import DOCUMENT, QUERY, Batch, PairTokenizer
+from workbench.training.tokens import DOCUMENT, QUERY, Batch, FieldBatch, PairTokenizer
+
+
+STILL = 1e-4
+"""A feature of fields that varies less than this over the training pairs counts as constant."""
+FARTHEST = 5.0
+"""Standard deviations: a feature far from what training has seen is cut to this, so that none decides alone."""
 
 
 class PairScorer(nn.Module):
     """A backbone and one linear head a dimension. The head answers over the levels, and N/A where it is allowed."""
 
+    mean: Tensor
+    spread: Tensor
+    seen: Tensor
+
     def __init__(
-        self, backbone: nn.Module, heads: Sequence[Head], pooling: Literal["sides", "mean", "cls", "last"]
+        self,
+        backbone: nn.Module,
+        heads: Sequence[Head],
+        pooling: Pooling,
+        fields: tuple[Sequence[str], Sequence[str]] = ((), ()),
     ) -> None:
-        """Put new heads on ``backbone``; they start at zero, so the first answer is the uniform one."""
+        """Put new heads on ``backbone``; they start at zero, so the first answer is the uniform one.
+
+        Args:
+            backbone: a transformers model.
+            heads: one a dimension.
+            pooling: how what the backbone says of a pair becomes features.
+            fields: where pooling is ``fields``, the names that are read of the query and of the document.
+        """
         super().__init__()
         self.backbone = backbone
         self.heads = tuple(heads)
         self.pooling = pooling
         config: Any = backbone.config
+        classes = sum(head.classes for head in heads)
         width = config.hidden_size * (4 if pooling == "sides" else 1)
+        if pooling == "fields":
+            self.queries = len(fields[0])
+            seen = considered_inputs(heads, fields)
+            width = seen.shape[1]
+            self.register_buffer("seen", seen, persistent=False)
+            self.register_buffer("mean", torch.zeros(width))
+            self.register_buffer("spread", torch.ones(width))
         # All heads are the rows of one matrix: one multiplication, and keys are never attribute names.
-        self.head = nn.Linear(width, sum(head.classes for head in heads))
+        self.head = nn.Linear(width, classes)
         nn.init.zeros_(self.head.weight)
         nn.init.zeros_(self.head.bias)
 
-    def forward(self, batch: Batch) -> dict[str, Tensor]:
+    def forward(self, batch: Batch | FieldBatch) -> dict[str, Tensor]:
         """Return each dimension's logits, (pairs, classes); float32 under autocast too.
 
         Segment ids are not given to the backbone: sentence encoders such as MiniLM were trained with one segment
@@ -67,15 +95,45 @@ class PairScorer(nn.Module):
         """
         return self.answer(self.features(batch))
 
-    def features(self, batch: Batch) -> Tensor:
-        """Return what the heads see of each pair, (pairs, width), float32."""
-        states = self.backbone(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state
-        return self._pool(states.float(), batch)
+    def features(self, batch: Batch | FieldBatch) -> Tensor:
+        """Return what is known of each pair, (pairs, width), float32; of fields before they are standardised."""
+        if isinstance(batch, FieldBatch):
+            # The mean of the token states, of unit length: how sentence encoders make a vector of a text. Decoders
+            # have no better place: their last token is no more than another word where nothing marks the end.
+            unit = [
+                nn.functional.normalize(_masked_mean(self._states(text), text.mask == 1), dim=-1)
+                for text in batch.texts
+            ]
+            config: Any = self.backbone.config
+            vectors = torch.cat([*unit, self.head.weight.new_zeros(0, config.hidden_size)])
+            with torch.autocast(vectors.device.type, enabled=False):
+                return interactions(vectors, batch.rows, self.queries)
+        return self._pool(self._states(batch), batch)
+
+    def _states(self, batch: Batch) -> Tensor:
+        states: Tensor = self.backbone(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state
+        return states.float()
+
+    def statistics(self) -> dict[str, Tensor]:
+        """Return the buffers that belong to a checkpoint: mean and spread of the features where fields are compared."""
+        return {"mean": self.mean, "spread": self.spread} if self.pooling == "fields" else {}
+
+    @torch.no_grad()
+    def learn_statistics(self, features: Tensor) -> None:
+        """Take mean and spread from the features of the training pairs, (pairs, width), where fields are compared."""
+        if self.pooling == "fields":
+            spread = features.std(dim=0, correction=0)
+            self.mean.copy_(features.mean(dim=0))
+            self.spread.copy_(torch.where(spread > STILL, spread, 1.0))
 
     def answer(self, features: Tensor) -> dict[str, Tensor]:
         """Return each dimension's logits from features."""
         with torch.autocast(features.device.type, enabled=False):
-            logits: Tensor = self.head(features.float())
+            if self.pooling == "fields":
+                scaled = ((features - self.mean) / self.spread).clamp(-FARTHEST, FARTHEST)
+                logits = nn.functional.linear(scaled, self.head.weight * self.seen, self.head.bias)
+            else:
+                logits = self.head(features.float())
         parts = torch.split(logits, [head.classes for head in self.heads], dim=-1)
         return {head.key: part for head, part in zip(self.heads, parts, strict=True)}
 
@@ -107,31 +165,6 @@ class Checkpoint:
     record: CheckpointRecord
     scorer: PairScorer
     tokens: PairTokenizer
-
-
-def decide(
-    head: Head, probabilities: npt.NDArray[np.float64], *, allow_na: bool = True
-) -> tuple[npt.NDArray[np.int_], npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Return (grades, expected grades, level probabilities) from class probabilities, shape (rows, classes).
-
-    Level probabilities are what is left without N/A, summing to 1. The grade is N/A where that is the most probable
-    class and allowed, else the median level: the lowest whose cumulative probability reaches one half.
-
-    Why the median: on 400 held-out pairs of search ratings (0–3, mostly 0 or 3), heads fitted on 600 pairs have a
-    quadratic kappa of 0.71 by median, 0.71 by most probable level and 0.71 by level nearest to the expected grade,
-    but an exact agreement of 0.77, 0.78 and 0.59: a pair torn between 0 and 3 should not be called 1. On 150 pairs
-    kappas are 0.40, 0.39 and 0.41. The median is also how labels settle that do not agree.
-    """
-    count = len(head.levels)
-    # A pair that is certainly N/A may leave nothing for the levels; they are then equally likely.
-    mass = np.maximum(probabilities[:, :count], 1e-300)
-    levels = mass / mass.sum(axis=1, keepdims=True)
-    expected = levels @ np.array(head.levels, dtype=np.float64)
-    # 0.3 / 0.6 is a little less than one half.
-    grades = (levels.cumsum(axis=1) >= 0.5 - 1e-9).argmax(axis=1).astype(np.int_) + head.levels[0]
-    if head.allow_na and allow_na:
-        grades[probabilities.argmax(axis=1) == count] = NOT_APPLICABLE
-    return grades, expected, levels
 
 
 def _masked_mean(states: Tensor, mask: Tensor) -> Tensor:
@@ -173,9 +206,18 @@ def new_scorer(recipe: TrainedRecipe, policy: Policy) -> tuple[PairScorer, PairT
             "Its configuration and its weights do not belong together; take a complete copy.",
         )
     _check_backbone(config, recipe)
-    heads = heads_of(policy)
-    tokens = PairTokenizer(tokenizer, policy.pair, considered(policy), recipe.max_tokens)
-    return PairScorer(backbone, heads, recipe.pooling), tokens
+    tokens, fields = _reading(tokenizer, policy.pair, considered(policy), recipe)
+    return PairScorer(backbone, heads_of(policy), recipe.pooling, fields), tokens
+
+
+def _reading(
+    tokenizer: Any, layout: Layout, considers: Sequence[str], recipe: TrainedRecipe
+) -> tuple[PairTokenizer, tuple[Sequence[str], Sequence[str]]]:
+    """Return how pairs become tokens under the recipe's pooling, and the names of the fields where they are compared."""
+    if recipe.pooling == "fields":
+        by_field = FieldTokenizer(tokenizer, layout, considers, recipe.max_tokens)
+        return by_field, by_field.fields
+    return PairTokenizer(tokenizer, layout, considers, recipe.max_tokens), ((), ())
 
 
 def save_checkpoint(
@@ -246,14 +288,14 @@ def load_checkpoint(folder: Path, policy: Policy | None = None) -> Checkpoint:
         config = transformers.AutoConfig.from_pretrained(folder, trust_remote_code=False)
         backbone = transformers.AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
-        scorer = PairScorer(backbone, record.heads, record.recipe.pooling)
+        tokens, fields = _reading(tokenizer, record.pair, record.considers, record.recipe)
+        scorer = PairScorer(backbone, record.heads, record.recipe.pooling, fields)
         load_model(scorer, str(folder / WEIGHTS), strict=True)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError) as error:
         raise BadInput(
             f"The checkpoint in {folder} could not be loaded: {_first_line(error)}",
             "Copy the whole folder again, or train it again.",
         ) from error
-    tokens = PairTokenizer(tokenizer, record.pair, record.considers, record.recipe.max_tokens)
     return Checkpoint(record, scorer.eval(), tokens)
 
 

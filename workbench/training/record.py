@@ -25,11 +25,18 @@ PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"})
 
 
 class Head(Value):
-    """The classes of one dimension: its levels, ascending, then N/A where the policy allows it."""
+    """The classes of one dimension: its levels, ascending, then N/A where the policy allows it.
+
+    ``considers`` are the ``side.field`` names that the dimension looks at; none means all. ``centre`` and ``stretch``
+    turn an expected grade into a grade (:mod:`workbench.training.grades`); they are known once the head is trained.
+    """
 
     key: str
     levels: tuple[int, ...]
     allow_na: bool = False
+    considers: tuple[str, ...] = ()
+    centre: float = 0.0
+    stretch: float = 1.0
 
     @property
     def classes(self) -> int:
@@ -78,7 +85,9 @@ class CheckpointRecord(Value):
 
 def heads_of(policy: Body) -> tuple[Head, ...]:
     """Return one head a dimension, in reading order."""
-    return tuple(Head(key=d.key, levels=d.scale, allow_na=d.allow_na) for d in policy.dimensions)
+    return tuple(
+        Head(key=d.key, levels=d.scale, allow_na=d.allow_na, considers=d.considers) for d in policy.dimensions
+    )
 
 
 def considered(policy: Body) -> tuple[str, ...]:

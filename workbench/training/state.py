@@ -31,7 +31,7 @@ class Progress:
     """Where a training is."""
 
     step: int = 0
-    heads_fitted: bool = False
+    heads_fitted: bool = False  # where fields are compared, also: their statistics are known
     epoch: int = 0  # epochs done
     best_epoch: int | None = None  # of those evaluated; 0 is the first fit of the heads
     best_loss: float = math.inf
@@ -97,6 +97,8 @@ class Keeper:
                 "Train into another folder.",
             )
         with torch.no_grad():
+            for name, buffer in scorer.statistics().items():
+                buffer.copy_(tensors[f"statistic {name}"])
             for name, parameter in scorer.named_parameters():
                 parameter.copy_(tensors[f"weight {name}"])
                 if f"exp_avg {name}" in tensors:
@@ -123,6 +125,8 @@ class Keeper:
         tensors: dict[str, Tensor] = {"rng": torch.get_rng_state()}
         if torch.cuda.is_available():
             tensors["rng cuda"] = torch.cuda.get_rng_state()
+        for name, buffer in scorer.statistics().items():
+            tensors[f"statistic {name}"] = buffer.contiguous()
         for name, parameter in scorer.named_parameters():
             tensors[f"weight {name}"] = parameter.detach().contiguous()
             for moment, tensor in optimizer.state.get(parameter, {}).items():

@@ -20,7 +20,11 @@ SPECIAL, QUERY, DOCUMENT = 0, 1, 2
 
 @dataclass(frozen=True)
 class Tokens:
-    """One pair as the backbone reads it: token ids, and for each what it belongs to."""
+    """One pair as the backbone reads it: token ids, and for each what it belongs to.
+
+    ``parts`` holds ``SPECIAL``, ``QUERY`` or ``DOCUMENT`` where the pair is one sequence, and the number of the field,
+    from 1, where each field is its own.
+    """
 
     ids: list[int]
     parts: list[int]
@@ -33,6 +37,14 @@ class Batch:
     ids: Tensor
     mask: Tensor  # 1 for tokens, 0 for padding
     parts: Tensor
+
+
+@dataclass(frozen=True)
+class FieldBatch:
+    """The distinct field texts of some pairs, and where each pair's fields are among them."""
+
+    texts: tuple[Batch, ...]  # texts of about one length together
+    rows: Tensor  # (pairs, fields): 1 + the position among all texts, in their order; 0 for a field without text
 
 
 class PairTokenizer:
@@ -102,8 +114,15 @@ class PairTokenizer:
         """Return what the model reads, special tokens included."""
         return str(self.tokenizer.decode(tokens.ids))
 
-    def pad(self, batch: Sequence[Tokens], device: torch.device | str = "cpu") -> Batch:
+    def alike(self, tokens: Tokens) -> list[int]:
+        """Return a sort key: neighbours cost little in one batch. Here pairs of one length, for little padding."""
+        return [len(tokens.ids)]
+
+    def pad(self, batch: Sequence[Tokens], device: torch.device | str = "cpu") -> Batch | FieldBatch:
         """Return the pairs padded on the right to the longest of them."""
+        return self._pad(batch, device)
+
+    def _pad(self, batch: Sequence[Tokens], device: torch.device | str) -> Batch:
         width = max(len(tokens.ids) for tokens in batch)
         ids = torch.full((len(batch), width), self.tokenizer.pad_token_id or 0)
         mask, parts = torch.zeros_like(ids), torch.zeros_like(ids)
