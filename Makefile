@@ -2,6 +2,7 @@
 # make test  the whole test suite
 # make check format, lint, types, floors
 PYTHON ?= python3
+PORT ?= 8501
 BIN := .venv/bin
 PINS := constraints.txt constraints-litellm.txt
 INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints.txt
@@ -9,7 +10,7 @@ INSTALL := $(BIN)/pip install --quiet --disable-pip-version-check -c constraints
 .PHONY: app test check screenshots clean
 
 app: .venv/.app
-	@$(BIN)/workbench app
+	@$(BIN)/workbench app --port $(PORT)
 
 test: .venv/.dev
 	HF_HUB_OFFLINE=1 $(BIN)/pytest

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta, timezone
+from random import Random
 from typing import Literal
 
 import numpy as np
@@ -127,10 +128,12 @@ rows = st.lists(
 
 
 @given(rows, st.randoms(use_true_random=False), st.sampled_from(["majority", "median"]))
-def test_the_order_of_rows_does_not_count_where_times_differ(rows: list, random: object, rule: ConsensusRule) -> None:  # type: ignore[type-arg]
+def test_the_order_of_rows_does_not_count_where_times_differ(
+    rows: list[tuple[str, str, int, str]], random: Random, rule: ConsensusRule
+) -> None:
     labels = [label(g, who, i, pair=p, source=s) for i, (p, who, g, s) in enumerate(rows)]
     mixed = list(labels)
-    random.shuffle(mixed)  # type: ignore[attr-defined]
+    random.shuffle(mixed)
     expected = settle(label_table(labels), "d", ["p", "q"], rule=rule)
     assert settle(label_table(mixed), "d", ["p", "q"], rule=rule).tolist() == expected.tolist()
 

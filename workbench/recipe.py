@@ -9,7 +9,6 @@ from pydantic import Field
 from workbench.identity import Value, content_hash
 from workbench.policy import Filled, Name, Text
 
-
 Pooling = Literal["fields", "sides", "mean", "cls", "last"]
 
 

@@ -18,7 +18,7 @@ from workbench.files import write_text
 from workbench.golden import UNRATEABLE, split_by_query
 from workbench.jobs import checkpoint_of, exists, folder_of, new_id, prepare, state, submit
 from workbench.policy import Policy
-from workbench.recipe import RecipeFile, StudentRecipe, TeacherRecipe, TrainedRecipe
+from workbench.recipe import StudentRecipe, TeacherRecipe, TrainedRecipe
 from workbench.run import JobState, JudgeIdentity, Run, Verdict
 from workbench.store import StoredCheckpoint, StoredJob
 from workbench.training.record import TrainingInput
@@ -84,7 +84,7 @@ def with_changes(
             raise NotFound.among("recipe field", name, _flat(recipe.model_dump()))
         place[last] = value
     try:
-        return RecipeFile.model_validate({"root": data}).root
+        return type(recipe).model_validate(data)
     except ValidationError as error:
         raise BadInput(*describe(error, f"Recipe {recipe.recipe}")) from error
 

@@ -56,7 +56,9 @@ class CheckpointJudge:
         )
 
     async def grade(self, policy: Policy, pairs: Sequence[Pair]) -> AsyncIterator[Verdict]:
-        """Yield a verdict a pair, in order of length.
+        """Yield a verdict a pair; those that are cheap to read together follow one another.
+
+        Where a checkpoint reads fields one by one, these are the pairs of one query: its fields are read once a batch.
 
         A dimension of ``policy`` that no head fits (another policy version has other levels, say) is a failed
         judgement with the reason.
@@ -75,7 +77,7 @@ class CheckpointJudge:
             return
         checkpoint = self._load()
         encoded = await asyncio.to_thread(checkpoint.tokens.encode, pairs)
-        order = sorted(range(len(pairs)), key=lambda i: len(encoded[i].ids))
+        order = sorted(range(len(pairs)), key=lambda i: checkpoint.tokens.alike(encoded[i]))
         for start in range(0, len(order), BATCH):
             batch = order[start : start + BATCH]
             began = time.monotonic()
@@ -107,7 +109,7 @@ def _grade(
     import numpy as np
     import torch
 
-    from workbench.training.model import decide
+    from workbench.training.grades import decide
 
     scorer = checkpoint.scorer
     half = checkpoint.record.recipe.precision == "bfloat16"

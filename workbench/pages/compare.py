@@ -76,9 +76,10 @@ def looks(golden: str, split: str, runs: list[Run]) -> None:
         seen.add((golden, split))
         evaluation.record_look(space, runs, widgets.who(), "Compare")
     ledger = space.store.looks(golden)
+    people = widgets.several(ledger["who"].nunique(), "person", "people")
     st.warning(
-        f"You are looking at the holdout of {golden}. Looks so far: {len(ledger)}, by {ledger['who'].nunique()} "
-        f"people. The more often it is looked at, the less its figures mean.",
+        f"You are looking at the holdout of {golden}. Runs looked at so far: {len(ledger)}, by {people}. The more often "
+        "it is looked at, the less its figures mean.",
         icon=":material/visibility:",
     )
 

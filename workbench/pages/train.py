@@ -144,7 +144,8 @@ def lineage(checkpoint: StoredCheckpoint) -> dict[str, str]:
         "soft labels": origin["soft_run"] or "none",
         "recipe": f"{checkpoint.name} ({record['recipe_hash'][-8:]})",
         "code": origin["code_revision"] or "unknown",
-        "weights": checkpoint.folder,
+        "weights": checkpoint.folder.partition(f"{widgets.workspace().settings.home}/")[2]
+        or checkpoint.folder,
     }
 
 

@@ -144,10 +144,11 @@ def considered_inputs(heads: Sequence[Head], fields: tuple[Sequence[str], Sequen
     A dimension sees what is about the fields that it considers. The nearest field of the other side may be any that
     some dimension considers.
     """
-    query, document = fields
     shown = []
     for head in heads:
-        seen = [torch.tensor([not head.considers or name in head.considers for name in side]) for side in fields]
+        seen = [
+            torch.tensor([not head.considers or name in head.considers for name in side]) for side in fields
+        ]
         both = torch.cat(seen)
         inputs = torch.cat([(seen[0][:, None] & seen[1][None, :]).flatten(), both, both])
         shown.append(inputs.float().expand(head.classes, -1))

@@ -18,28 +18,24 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 import torch
-from torch import Tensor
 
-from workbench.agreement import agreement
-from workbench.errors import BadInput, WorkbenchError
-from workbench.golden import NOT_GRADED
+from workbench.errors import BadInput
 from workbench.identity import content_hash
 from workbench.policy import Policy
 from workbench.recipe import Recipe, Schedule, TrainedRecipe
 from workbench.run import Reporter
 from workbench.training.data import Encoded, Example, check_examples, split_examples
+from workbench.training.heads import evaluate, first_fit, logits_of, not_finite, stretch_heads
 from workbench.training.losses import total_loss
-from workbench.training.model import PairScorer, decide, new_scorer
+from workbench.training.model import new_scorer
 from workbench.training.record import CheckpointRecord, Head, Lineage, considered, heads_of
 from workbench.training.state import Keeper, Progress
-from workbench.training.tokens import PairTokenizer, Tokens
+from workbench.training.tokens import PairTokenizer
 
 Rows = npt.NDArray[np.int_]
 
 SHOWN = 4
 """Pairs of the first batch that are logged in full."""
-FIRST_FIT = 4096
-"""Pairs that the first fit of the heads looks at, at most."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +83,7 @@ def fit(
     made_of = [recipe.content_hash, policy.content_hash, [[e.pair.id, e.golden, e.soft] for e in examples]]
     keeper = Keeper(out_dir, content_hash("training", made_of))
 
-    def record(figures: Mapping[str, float | None]) -> CheckpointRecord:
+    def record(figures: Mapping[str, float | None], heads: Sequence[Head] = heads) -> CheckpointRecord:
         return CheckpointRecord(
             recipe=recipe,
             recipe_hash=recipe.content_hash,
@@ -96,7 +92,7 @@ def fit(
             policy_hash=policy.content_hash,
             pair=policy.pair,
             considers=considered(policy),
-            heads=heads,
+            heads=tuple(heads),
             lineage=lineage or Lineage(),
             figures={"pairs": len(train_examples), "validation_pairs": len(validation_examples), **figures},
             created_at=datetime.now(UTC),
@@ -131,21 +127,21 @@ def fit(
         """Evaluate, keep the weights if they are the best yet, and save the state."""
         at.epoch = epoch
         if validation.tokens:
-            figures = evaluate(scorer, tokens, validation, recipe, heads)
+            learnt = stretch_heads(scorer, tokens, train, recipe, heads)
+            figures = evaluate(scorer, tokens, validation, recipe, learnt)
             reporter.metric({"epoch": epoch, **figures})
             loss = figures["eval_loss"]
             # A NaN is no improvement; the next step's check names the pairs.
             if loss is not None and loss < at.best_loss:
                 at.best_loss, at.best_epoch = loss, epoch
-                keeper.keep(
-                    epoch, scorer, tokens, record({"parameters": parameters, "epoch": epoch, **figures})
-                )
+                about = record({"parameters": parameters, "epoch": epoch, **figures}, learnt)
+                keeper.keep(epoch, scorer, tokens, about)
         at.seconds = time.monotonic() - began
         keeper.save(scorer, optimizer, at)
 
     stopped = False
-    if schedule.head_penalty and not at.heads_fitted:
-        at.heads_fitted = fit_heads(scorer, tokens, train, recipe, heads, reporter)
+    if (schedule.head_penalty or scorer.statistics()) and not at.heads_fitted:
+        at.heads_fitted = first_fit(scorer, tokens, train, recipe, heads, reporter)
         if at.heads_fitted:
             end_epoch(0)
     while at.step < total and not stopped:
@@ -160,7 +156,7 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * factor
             scorer.train()
-            logits = _logits(scorer, tokens, [train.tokens[row] for row in rows], recipe)
+            logits = logits_of(scorer, tokens, [train.tokens[row] for row in rows], recipe)
             golden, soft = train.golden.take(rows, scorer.device), train.soft.take(rows, scorer.device)
             loss = total_loss(recipe, heads, logits, golden, soft)
             optimizer.zero_grad(set_to_none=True)
@@ -168,7 +164,7 @@ def fit(
             norm = torch.nn.utils.clip_grad_norm_(scorer.parameters(), schedule.clip_norm)
             for what, value in (("loss", loss.total.item()), ("gradient", norm.item())):
                 if not math.isfinite(value):
-                    raise _not_finite(what, value, at.step + 1, logits, [train.examples[row] for row in rows])
+                    raise not_finite(what, value, at.step + 1, logits, [train.examples[row] for row in rows])
             optimizer.step()
             at.step += 1
             at.seconds = time.monotonic() - began
@@ -193,7 +189,8 @@ def fit(
     if stopped:
         keeper.save(scorer, optimizer, at)
     if at.best_epoch is None:
-        keeper.keep(None, scorer, tokens, record({"parameters": parameters, "epoch": at.epoch}))
+        learnt = stretch_heads(scorer, tokens, train, recipe, heads)
+        keeper.keep(None, scorer, tokens, record({"parameters": parameters, "epoch": at.epoch}, learnt))
         kept = "the last weights are"
     else:
         kept = f"epoch {at.best_epoch}, the best on validation, is"
@@ -210,83 +207,6 @@ def learning_rate_factor(schedule: Schedule, step: int, total: int) -> float:
         return (step + 1) / warm
     done = (step - warm) / max(total - warm, 1)
     return 1 - done if schedule.decay == "linear" else (1 + math.cos(math.pi * done)) / 2
-
-
-def fit_heads(
-    scorer: PairScorer,
-    tokens: PairTokenizer,
-    train: Encoded,
-    recipe: TrainedRecipe,
-    heads: Sequence[Head],
-    reporter: Reporter,
-) -> bool:
-    """Fit the heads to the features of the backbone as it is; return False where a stop was asked for meanwhile.
-
-    Heads that start at zero send noise back into the backbone while they learn, and a few hundred labels cannot
-    mend that; fitted heads first, then fine-tuning, keeps what pretraining knew (Kumar et al. 2022, LP-FT). The
-    problem is small: at most ``FIRST_FIT`` pairs, all at once, L-BFGS, the training loss plus
-    ``head_penalty / pairs * |W|^2``.
-    """
-    rng = np.random.default_rng((recipe.seed, 0))
-    rows = np.sort(rng.permutation(len(train.tokens))[:FIRST_FIT])
-    rows = rows[np.argsort([len(train.tokens[row].ids) for row in rows], kind="stable")]
-    size = recipe.schedule.batch_size
-    parts = []
-    scorer.eval()
-    for i in range(0, len(rows), size):
-        if reporter.stopping():
-            return False
-        with torch.no_grad(), _precision(scorer, recipe):
-            parts.append(
-                scorer.features(tokens.pad([train.tokens[row] for row in rows[i : i + size]], scorer.device))
-            )
-    features = torch.cat(parts)
-    if not torch.isfinite(features).all():
-        raise _not_finite(
-            "output of the backbone", math.nan, 0, {"": features}, [train.examples[r] for r in rows]
-        )
-    golden, soft = train.golden.take(rows, scorer.device), train.soft.take(rows, scorer.device)
-    penalty = (recipe.schedule.head_penalty or 0.0) / len(rows)
-    optimizer = torch.optim.LBFGS(scorer.head.parameters(), max_iter=100, line_search_fn="strong_wolfe")
-
-    def closure() -> Tensor:
-        optimizer.zero_grad()
-        loss = total_loss(recipe, heads, scorer.answer(features), golden, soft).total
-        loss = loss + penalty * scorer.head.weight.square().sum()
-        loss.backward()  # type: ignore[no-untyped-call]
-        return loss
-
-    optimizer.step(closure)  # type: ignore[no-untyped-call]
-    reporter.log(f"The heads were first fitted to {len(rows)} pairs with the backbone as it is.")
-    return True
-
-
-@torch.inference_mode()
-def evaluate(
-    scorer: PairScorer, tokens: PairTokenizer, encoded: Encoded, recipe: TrainedRecipe, heads: Sequence[Head]
-) -> dict[str, float | None]:
-    """Return eval_loss, and exact agreement and quadratic kappa of each dimension; None where undefined."""
-    scorer.eval()
-    order = np.argsort([len(t.ids) for t in encoded.tokens], kind="stable")
-    size = recipe.schedule.batch_size
-    parts = [
-        _logits(scorer, tokens, [encoded.tokens[row] for row in order[i : i + size]], recipe)
-        for i in range(0, len(order), size)
-    ]
-    logits = {head.key: torch.cat([part[head.key] for part in parts]) for head in heads}
-    golden, soft = encoded.golden.take(order, scorer.device), encoded.soft.take(order, scorer.device)
-    figures: dict[str, float | None] = {
-        "eval_loss": total_loss(recipe, heads, logits, golden, soft).total.item()
-    }
-    examples = [encoded.examples[row] for row in order]
-    queries = np.array([example.pair.query_id for example in examples])
-    for head in heads:
-        grades, _, _ = decide(head, torch.softmax(logits[head.key].double(), dim=-1).cpu().numpy())
-        human = np.array([example.settled.get(head.key, NOT_GRADED) for example in examples])
-        found = agreement(grades, human, queries, head.levels, resamples=0)
-        figures[f"{head.key}.exact"] = found.exact.value
-        figures[f"{head.key}.kappa"] = found.kappa_quadratic.value
-    return figures
 
 
 def _prepare(
@@ -311,32 +231,6 @@ def _prepare(
     if not validation:
         reporter.log("No query is kept for validation: the last epoch is kept, and there is no eval curve.")
     return train, validation
-
-
-def _logits(
-    scorer: PairScorer, tokens: PairTokenizer, batch: Sequence[Tokens], recipe: TrainedRecipe
-) -> dict[str, Tensor]:
-    with _precision(scorer, recipe):
-        logits: dict[str, Tensor] = scorer(tokens.pad(batch, scorer.device))
-    return logits
-
-
-def _precision(scorer: PairScorer, recipe: TrainedRecipe) -> torch.autocast:
-    half = recipe.precision == "bfloat16"
-    return torch.autocast(scorer.device.type, dtype=torch.bfloat16, enabled=half)
-
-
-def _not_finite(
-    what: str, value: float, step: int, logits: Mapping[str, Tensor], examples: Sequence[Example]
-) -> WorkbenchError:
-    bad = torch.stack([~torch.isfinite(part).all(dim=1) for part in logits.values()]).any(dim=0).tolist()
-    # Where each pair by itself is finite (an overflow in a sum or a gradient), the whole batch is named.
-    ids = [e.pair.id for e, is_bad in zip(examples, bad, strict=True) if is_bad or not any(bad)]
-    more = f" and {len(ids) - 5} more" if len(ids) > 5 else ""
-    return WorkbenchError(
-        f"Training stopped at step {step}: the {what} is {value} with pair {', '.join(ids[:5])}{more}.",
-        "Look at these pairs; if they are sound, lower the learning rates or train in float32.",
-    )
 
 
 def _log_first_batch(train: Encoded, rows: Rows, tokens: PairTokenizer, reporter: Reporter) -> None:

@@ -39,7 +39,6 @@ from workbench.training.record import (
 )
 from workbench.training.tokens import DOCUMENT, QUERY, Batch, FieldBatch, PairTokenizer
 
-
 STILL = 1e-4
 """A feature of fields that varies less than this over the training pairs counts as constant."""
 FARTHEST = 5.0

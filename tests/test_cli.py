@@ -1,0 +1,540 @@
+"""The command line: every command, exit codes, JSON, and what it says of wrong input."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import policy_samples
+import psutil
+import pytest
+import typer
+from workspace_samples import NAME, golden_set, pair, recorded_run, version
+
+from workbench import cli
+from workbench.documents import write_policy
+from workbench.workspace import Workspace
+
+TEAS = [pair(f"wish {i // 4}", f"tea {i}") for i in range(24)]
+CSV = "wishes,title,taste,strength,labeler\nsmoky,Lapsang,2,1,ann\nsmoky,Sencha,0,n/a,ann\nmild,Sencha,2,1,ann\n"
+RECIPE = """\
+recipe: tiny
+policy: tea-match
+backbone: minilm
+data: {golden: tea, soft_labels: null}
+"""
+
+
+class Done(NamedTuple):
+    """How a command ended."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def data(self) -> Any:
+        """What it printed as JSON."""
+        return json.loads(self.out)
+
+
+Run = Callable[..., Done]
+
+
+@pytest.fixture
+def run(workspace: Workspace, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> Run:
+    """Call the entry point with arguments, in this process; the workspace is that of the test."""
+
+    def call(*arguments: object) -> Done:
+        monkeypatch.setattr(sys, "argv", ["workbench", *map(str, arguments)])
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            cli.main()
+        code = ended.value.code
+        return Done(int(code or 0), *capsys.readouterr())
+
+    return call
+
+
+@pytest.fixture
+def tea(workspace: Workspace) -> Iterator[Workspace]:
+    """The golden set ``tea``, 24 labelled pairs, the last query in the holdout; policy versions 1 and 2."""
+    workspace.store.add_policy(version(2, title="Second title"))
+    write_policy(workspace.root / "policies", workspace.store.policy(NAME, 2))
+    golden_set(
+        workspace, [(p, {"taste": i % 3, "strength": i % 2}) for i, p in enumerate(TEAS)], holdout=TEAS[20:]
+    )
+    yield workspace
+    for job in workspace.store.jobs(open_only=True):
+        workspace.executor.stop(job.handle, kill=True)
+
+
+def commands(
+    group: Any = typer.main.get_command(cli.app), path: tuple[str, ...] = ()
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for name, command in group.commands.items():
+        if hasattr(command, "commands"):
+            yield from commands(command, (*path, name))
+        else:
+            yield (*path, name), command
+
+
+# The whole
+
+
+def test_there_are_the_commands_that_the_guide_speaks_of() -> None:
+    assert {" ".join(words) for words, _ in commands()} >= {
+        "app", "sync", "doctor", "compare", "train", "policy list", "policy show", "policy diff", "policy lint",
+        "golden import", "golden list", "golden show", "golden publish", "judge run", "judge list", "judge show",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("words", [words for words, _ in commands()], ids=" ".join)
+def test_every_command_has_json_and_help(run: Run, words: tuple[str, ...]) -> None:
+    command = dict(commands())[words]
+    assert "--json" in [option for parameter in command.params for option in parameter.opts]
+    shown = run(*words, "--help")
+    assert shown.code == 0
+    assert " ".join(command.help.split()) in " ".join(shown.out.split())
+
+
+@pytest.mark.parametrize("words", [(), ("policy",), ("golden",), ("judge",)])
+def test_a_group_without_a_command_shows_its_help(run: Run, words: tuple[str, ...]) -> None:
+    shown = run(*words)
+    assert shown.code == 2
+    assert "Commands:" in shown.out + shown.err
+
+
+@pytest.mark.parametrize("words", [("tea",), ("policy", "brew"), ("policy", "show"), ("compare", "a"), ("sync", "-x")])
+def test_a_wrong_use_is_2(run: Run, words: tuple[str, ...]) -> None:
+    done = run(*words)
+    assert (done.code, done.out) == (2, "")
+    assert done.err.startswith("Usage: workbench")
+    assert "Traceback" not in done.err
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("policy", "show", "tea-mach"),
+        ("golden", "show", "none"),
+        ("judge", "show", "run-none"),
+        ("judge", "run", "tea-match@x", "--judge", "baseline"),
+        ("judge", "run", "tea-match", "--golden", "none"),
+        ("judge", "run", "tea-match", "--judge", "gpt"),
+        ("compare", "tea-match@1", "tea-match@2"),
+        ("train", "none"),
+        ("golden", "import", "none.csv"),
+        ("policy", "lint", "none.yaml"),
+    ],
+)
+def test_an_error_is_one_sentence_on_stderr_or_json_on_stdout(run: Run, words: tuple[str, ...]) -> None:
+    done = run(*words)
+    assert (done.code, done.out) == (2, "")
+    assert re.fullmatch(r"error: [^\n]+\n", done.err)
+    as_json = run(*words, "--json")
+    assert as_json.code == 2
+    assert sorted(as_json.data) == ["error", "hint"]
+    assert f"error: {as_json.data['error']} {as_json.data['hint']}".strip() == done.err.strip()
+
+
+def test_the_installed_program_does_the_same(workspace: Workspace, tmp_path: Path) -> None:
+    # Once as a process of its own: exit code, streams, and another folder than the workspace's.
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    command = [sys.executable, "-c", "from workbench.cli import main; main()"]
+    good = subprocess.run([*command, "policy", "list", "--json"], capture_output=True, cwd=elsewhere, timeout=120)
+    assert (good.returncode, json.loads(good.stdout)[0]["policy"]) == (0, NAME)
+    bad = subprocess.run([*command, "policy", "show", "x"], capture_output=True, cwd=elsewhere, timeout=120)
+    assert (bad.returncode, bad.stdout) == (2, b"")
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_database_that_cannot_be_used_is_a_sentence(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("WORKBENCH_DATABASE_URL", "mysql://host/x")
+    assert run("policy", "list").err.startswith("error: The workbench does not keep things in 'mysql'.")
+    monkeypatch.setenv("WORKBENCH_DATABASE_URL", "")
+    monkeypatch.setenv("WORKBENCH_EXECUTOR", "slurm")
+    done = run("policy", "list")
+    assert (done.code, "No executor is called 'slurm'" in done.err) == (2, True)
+
+
+# Policies
+
+
+def test_policy_list_and_show(run: Run, tea: Workspace) -> None:
+    listed = run("policy", "list", "--json").data
+    assert [(row["version"], row["dimensions"], row["clauses"]) for row in listed] == [(1, 2, 4), (2, 2, 4)]
+    table = run("policy", "list").out.splitlines()
+    assert table[0].split()[:2] == ["policy", "version"]
+    assert len(table) == 3
+    shown = run("policy", "show", NAME, "--version", 1)
+    assert shown.out.startswith("# yaml-language-server")
+    assert "Is this tea right for this guest?" in shown.out
+    assert run("policy", "show", NAME, "--json").data["title"] == "Second title"
+    missing = run("policy", "show", NAME, "--version", 9)
+    assert (missing.code, missing.err) == (2, "error: Policy 'tea-match' has no version 9. There is: v1, v2.\n")
+    typo = run("policy", "show", "tea-mach")
+    assert typo.err == "error: No policy is called 'tea-mach'. Did you mean tea-match?\n"
+
+
+def test_policy_diff(run: Run, tea: Workspace) -> None:
+    done = run("policy", "diff", NAME, 1, 2)
+    assert done.out == "reworded  title\n    - Is this tea right for this guest?\n    + Second title\n"
+    (change,) = run("policy", "diff", NAME, 1, 2, "--json").data
+    assert (change["before"], change["after"]) == ("Is this tea right for this guest?", "Second title")
+    assert run("policy", "diff", NAME, 1, 1).out == "tea-match v1 and v1 say the same.\n"
+    assert run("policy", "diff", NAME, 1, 1, "--json").data == []
+
+
+def test_policy_lint_is_1_when_there_is_an_error(run: Run, tmp_path: Path) -> None:
+    good = run("policy", "lint", NAME)
+    assert (good.code, good.out.splitlines()[-1].startswith("tea-match v1: ")) == (0, True)
+    file = tmp_path / "bad.yaml"
+    file.write_text(policy_samples.TEXT.replace("criteria: Nothing speaks against it.", "criteria: ''"))
+    bad = run("policy", "lint", file)
+    assert bad.code == 1
+    assert "error: taste level 1 has no criteria, so nobody can tell when to give it." in bad.out
+    found = run("policy", "lint", file, "--json")
+    assert (found.code, found.data[0]["severity"]) == (1, "error")
+    file.write_text(policy_samples.TEXT.replace("weight: 3", "weight: much"))
+    broken = run("policy", "lint", file)
+    line = 1 + policy_samples.TEXT[: policy_samples.TEXT.index("weight: 3")].count("\n")
+    assert (broken.code, f"{file}, line {line} at dimensions[1].weight" in broken.err) == (2, True)
+
+
+# Golden sets: what files may be
+
+
+@pytest.fixture
+def csv(tmp_path: Path) -> Path:
+    """A file whose columns bear the policy's names."""
+    path = tmp_path / "teas.csv"
+    path.write_text(CSV, encoding="utf-8")
+    return path
+
+
+def nothing_kept(workspace: Workspace) -> bool:
+    return workspace.store.golden_names() == [] and not (workspace.root / "golden_sets").exists()
+
+
+def test_a_dry_run_keeps_nothing(run: Run, workspace: Workspace, csv: Path) -> None:
+    done = run("golden", "import", csv, "--policy", NAME, "--dry-run")
+    assert done.code == 0
+    assert done.out.splitlines() == [
+        "teas (mapping: guessed from the column names): 3 pairs over 2 queries, 6 labels by 1 labelers",
+        "Nothing was imported (dry run).",
+    ]
+    assert nothing_kept(workspace)
+
+
+def test_a_guessed_import_twice_and_published(run: Run, workspace: Workspace, csv: Path) -> None:
+    first = run("golden", "import", csv, "--policy", NAME, "--name", "my-teas", "--publish", "--json").data
+    assert (first["golden"], first["pairs_added"], first["labels_added"], first["snapshot"]) == (
+        "my-teas", 3, 6, "my-teas v1",
+    )  # fmt: skip
+    again = run("golden", "import", csv, "--policy", NAME, "--name", "my-teas", "--publish", "--json").data
+    assert (again["pairs_added"], again["labels_added"], again["snapshot"]) == (0, 0, "")
+    info = workspace.store.golden("my-teas")
+    assert (info.pairs, info.labels, info.snapshots) == (3, 6, (1,))
+    table = workspace.store.labels("my-teas")
+    assert sorted(table.loc[table["dimension"] == "strength", "grade"]) == [-2, 1, 1]  # n/a is an answer
+
+
+def test_a_mapping_of_its_own(run: Run, workspace: Workspace, tmp_path: Path) -> None:
+    (tmp_path / "in").mkdir()
+    (tmp_path / "in" / "x.csv").write_text("a,b,c\nsmoky,Lapsang,good\nmild,Assam,bad\n")
+    mapping = tmp_path / "map.yaml"
+    mapping.write_text(
+        "golden: mapped\npolicy: tea-match\npairs: {file: x.csv}\nquery: {wishes: a}\ndocument: {title: b}\n"
+        "labels: [{long: {dimension: =taste, grade: c, labeler: =ann}, grades: {good: 2, bad: 0}}]\n"
+    )
+    done = run("golden", "import", tmp_path / "in", "--map", mapping, "--json")
+    assert (done.code, done.data["mapping"], done.data["labels"]) == (0, "map.yaml", {"human": 2})
+    assert sorted(workspace.store.labels("mapped")["grade"]) == [0, 2]
+    # A folder does not say how its files fit together, and a mapping with an unknown key is no mapping.
+    assert "Say how they fit together with --map FILE.yaml." in run("golden", "import", tmp_path / "in").err
+    mapping.write_text(mapping.read_text() + "grade: x\n")
+    assert "map.yaml, line 7 at grade: this key is not known here" in run(
+        "golden", "import", tmp_path / "in", "--map", mapping
+    ).err
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "teas.csv is empty. It needs at least one row."),
+        (b"wishes,title,taste,strength,labeler\n", "teas.csv has a header and no rows."),
+        (CSV.replace("mild", "müd").encode("latin-1"), "teas.csv, row 4 (byte 83): not UTF-8 text."),
+        (CSV.encode("utf-16"), "teas.csv is UTF-16, not CSV text."),
+        (CSV.replace("Lapsang,2,", "Lapsang,3,").encode(), "row 2, column taste: '3' is outside the scale of taste, 0–2"),
+        (CSV.replace("Lapsang,2,", "Lapsang,1.5,").encode(), "row 2, column taste: '1.5' is not a whole grade"),
+        (CSV.replace("2,1,ann", "2,1,").encode(), "nobody is named"),
+        (CSV.replace("mild,Sencha,2", "smoky,Sencha,2").encode(), "ann gives 2 here and 0 in row 3 on taste of the same"),
+        (CSV.replace("labeler", "wishes").encode(), "column 'wishes' is there twice"),
+        ((CSV + "mild,Assam,2\n").encode(), "row 5: has 3 values, the header has 5 columns"),
+        ((CSV + 'mild,"Assam,2,1,ann\n').encode(), "row 5: quotes do not match"),
+        (CSV.replace("mild", "mi\0ld").encode(), "row 4: holds a NUL character"),
+        (CSV.replace("smoky,Sencha", ",Sencha").encode(), "row 3, column wishes: the query has no text"),
+    ],
+    ids=lambda value: value[:40] if isinstance(value, str) else "",
+)  # fmt: skip
+def test_a_bad_file_is_a_sentence_with_its_row_and_nothing_is_kept(
+    run: Run, workspace: Workspace, csv: Path, content: bytes, message: str
+) -> None:
+    csv.write_bytes(content)
+    done = run("golden", "import", csv, "--policy", NAME, "--publish")
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+    assert done.err.count("\n") == 1
+    assert nothing_kept(workspace)
+
+
+def test_an_unknown_dimension_names_the_nearest(run: Run, workspace: Workspace, csv: Path) -> None:
+    csv.write_text("wishes,title,dimension,grade,labeler\nsmoky,Lapsang,tase,2,ann\nmild,Assam,taste,2,ann\n")
+    done = run("golden", "import", csv, "--policy", NAME)
+    assert (done.code, "row 2, column dimension: the policy has no dimension 'tase'" in done.err) == (2, True)
+    assert "Did you mean taste?" in done.err
+    assert nothing_kept(workspace)
+    lenient = run("golden", "import", csv, "--policy", NAME, "--skip-bad-rows")
+    assert (lenient.code, "left out: 1 rows: unknown dimension" in lenient.out) == (0, True)
+    assert workspace.store.golden("teas").labels == 1
+
+
+def test_rows_that_say_the_same_twice_are_one_label(run: Run, workspace: Workspace, csv: Path) -> None:
+    csv.write_text(CSV + "smoky,Lapsang,2,1,ann\n")
+    done = run("golden", "import", csv, "--policy", NAME, "--json").data
+    assert (done["pairs"], done["merged_pairs"], done["duplicates"], done["labels_added"]) == (3, 1, 2, 6)
+
+
+def test_a_file_of_200_megabytes_is_refused_by_its_size(run: Run, workspace: Workspace, csv: Path) -> None:
+    with csv.open("r+b") as file:
+        file.truncate(200 * 2**20)  # sparse: it takes no room on the disk
+    process = psutil.Process()
+    before = process.memory_info().rss
+    done = run("golden", "import", csv, "--policy", NAME)
+    assert done.err == (
+        "error: teas.csv has 200.0 MB; a file may have 150.0 MB. Divide it, or leave out columns that are not needed.\n"
+    )
+    assert done.code == 2
+    assert process.memory_info().rss - before < 100 * 2**20
+    assert nothing_kept(workspace)
+
+
+def test_an_import_without_a_policy_or_file_says_what_is_missing(run: Run, csv: Path) -> None:
+    assert "Add --policy NAME, or --map FILE." in run("golden", "import", csv).err
+    assert "No policy is called 'tea'" in run("golden", "import", csv, "--policy", "tea").err
+    assert "There is no file or folder" in run("golden", "import", csv.parent / "no.csv", "--policy", NAME).err
+    odd = csv.with_suffix(".docx")
+    odd.write_bytes(b"x")
+    assert "teas.docx is of an unknown format." in run("golden", "import", odd, "--policy", NAME).err
+
+
+def test_golden_list_show_publish(run: Run, tea: Workspace) -> None:
+    (row,) = run("golden", "list", "--json").data
+    assert (row["name"], row["pairs"], row["labels"], row["labelers"], row["snapshots"]) == ("tea", 24, 48, 1, [1])
+    shown = run("golden", "show", "tea", "--json").data
+    # taste is i % 3 over 24 pairs: eight of each; strength is i % 2: twelve of each.
+    assert [(r["dimension"], r["0"], r["1"], r["2"]) for r in shown["coverage"]] == [
+        ("taste", 8, 8, 8), ("strength", 12, 12, 0),
+    ]  # fmt: skip
+    assert run("golden", "show", "tea").out.startswith("tea: 24 pairs, 6 queries, 48 labels by 1 labelers\n")
+    same = run("golden", "publish", "tea", "-m", "Again")
+    assert (same.code, "Nothing changed since tea v1" in same.err) == (2, True)
+    from workspace_samples import label
+
+    tea.store.add_labels("tea", [label(TEAS[0], "taste", 1, "bob")])
+    assert "A snapshot needs a message" in run("golden", "publish", "tea").err
+    done = run("golden", "publish", "tea", "-m", "Bob", "--json")
+    assert done.data == {"name": "tea", "version": 2, "pairs": 24, "labels": 49}
+    assert (tea.root / "golden_sets" / "tea" / "v2" / "README.md").exists()
+    # Published or not, people are compared as soon as there are two.
+    assert run("golden", "show", "tea", "--json").code == 0
+
+
+# Sync
+
+
+def test_sync_names_an_altered_file_and_is_1(run: Run, workspace: Workspace) -> None:
+    done = run("sync")
+    assert (done.code, done.out) == (0, "0 new, 1 known, 0 problems\n")
+    path = workspace.root / "policies" / NAME / "v1.yaml"
+    path.write_text(path.read_text("utf-8").replace("Smoke counts", "Ash counts"), encoding="utf-8")
+    altered = run("sync")
+    assert altered.code == 1
+    assert f"problem: {path} was altered after it was published" in altered.err
+    report = run("sync", "--json")
+    assert (report.code, len(report.data["problems"]), report.data["unchanged"]) == (1, 1, 0)
+    # Other commands that read the files tell it too, and go on with what was published.
+    told = run("judge", "run", NAME, "--golden", "none")
+    assert (told.code, str(path) in told.err) == (2, True)
+    assert run("policy", "show", NAME, "--json").data["dimensions"][0]["clauses"][0]["text"] == "Smoke counts as a taste."
+
+
+def test_sync_reads_new_files_once(run: Run, workspace: Workspace) -> None:
+    write_policy(workspace.root / "policies", version(2, title="Second"))
+    (workspace.root / "policies" / NAME / "v3.yaml").write_text("policy: [")
+    done = run("sync", "--json")
+    assert (done.code, done.data["added"], done.data["unchanged"]) == (1, ["policy tea-match v2"], 1)
+    assert "v3.yaml, line 1: not valid YAML" in done.data["problems"][0]
+    assert run("sync", "--json").data["added"] == []
+
+
+# Judge runs
+
+
+def test_a_run_is_started_waited_for_shown_and_compared(run: Run, tea: Workspace) -> None:
+    arguments = ("judge", "run", "--golden", "tea", "--judge", "baseline-lexical")
+    first = run(*arguments, f"{NAME}@1")
+    assert first.code == 0
+    assert re.search(r"^run-\S+: finished$", first.out, re.MULTILINE)
+    second = run(*arguments, NAME, "--json").data
+    assert (second["status"], second["policy_version"], second["totals"]["judgements"]) == ("finished", 2, 48)
+    listed = run("judge", "list", "--json").data
+    assert [(r["policy_version"], r["judge"]["name"]) for r in listed] == [
+        (2, "baseline-lexical"), (1, "baseline-lexical"),
+    ]  # fmt: skip
+    assert len(run("judge", "list").out.splitlines()) == 3
+    compared = run("compare", f"{NAME}@1", f"{NAME}@2", "--json").data
+    assert [row["dimension"] for row in compared["dimensions"]] == ["taste", "strength", "overall"]
+    assert compared["dimensions"][0]["n"] == 20
+    assert set(compared["dimensions"][0]["B - A"]) == {"value", "low", "high", "reason"}
+
+
+def test_showing_a_run_by_hand(run: Run, tea: Workspace) -> None:
+    right = [(p, {"taste": i % 3, "strength": i % 2}) for i, p in enumerate(TEAS)]
+    recorded_run(tea, "right", right)
+    recorded_run(tea, "wrong", [(p, {"taste": 2 - i % 3, "strength": 1}) for i, p in enumerate(TEAS)], judge="w")
+    data = run("judge", "show", "run-r", "--json").data
+    taste, strength, _ = data["agreement"]
+    assert (taste["n"], taste["kappa"]["value"], taste["exact"]["value"], data["split"]) == (20, 1.0, 1.0, "dev")
+    table = run("judge", "show", f"{NAME}@1/w").out.splitlines()
+    # Strength: always 1, right on half of the pairs, kappa 0.
+    assert table[0].startswith(f"run-wrong  w · {NAME} v1  on tea v1 (dev)  finished")
+    assert re.match(r"strength +20 +0 +0\.00 .* 0\.50 ", table[3])
+    rows = run("compare", "run-wrong", "run-right", "--json").data["dimensions"]
+    # Strength is wrong on the ten even ones of 20, all of them fixed: p = 2 / 2^10.
+    assert (rows[1]["fixed"], rows[1]["broken"]) == (10, 0)
+    assert "run-wrong" in run("compare", "run-wrong", "run-right").out
+
+
+def test_a_look_at_the_holdout_is_told_and_counted(run: Run, tea: Workspace) -> None:
+    recorded_run(tea, "a", [(p, {"taste": 1, "strength": 1}) for p in TEAS])
+    first = run("judge", "show", "run-a", "--split", "holdout", "--json")
+    assert first.data["agreement"][0]["n"] == 4
+    assert first.err == "Looks at the holdout of tea so far, this one included: 1\n"
+    second = run("compare", "run-a", "run-a", "--split", "all")
+    assert second.err == "Looks at the holdout of tea so far, this one included: 3\n"  # a look at each of two runs
+    assert tea.store.looks("tea")["place"].tolist() == ["command line"] * 3
+    wrong = run("judge", "show", "run-a", "--split", "test")
+    assert (wrong.code, wrong.err) == (2, "error: There is no split 'test'. It is dev, holdout or all.\n")
+    assert len(tea.store.looks("tea")) == 3
+
+
+def test_a_failed_run_is_1(run: Run, tea: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
+    from workbench.fake_provider import FakeProvider, error
+
+    monkeypatch.setenv("TEA_KEY", "sk-test-9876543210zyxwvutsrq")
+    with FakeProvider(otherwise=error(401)) as provider:
+        done = run(
+            "judge", "run", NAME, "--golden", "tea", "--judge", "fake-hash-grader", "--base-url", provider.base_url,
+            "--api-key-env", "TEA_KEY",
+        )  # fmt: skip
+    assert done.code == 1
+    assert re.search(r"^run-\S+: failed – .*401", done.out, re.MULTILINE)
+    assert "sk-test" not in done.out + done.err
+
+
+def test_a_run_need_not_be_waited_for(run: Run, tea: Workspace) -> None:
+    done = run("judge", "run", NAME, "--golden", "tea", "--judge", "baseline-lexical", "--no-wait", "--json")
+    assert (done.code, done.data["status"]) == (0, "queued")
+
+
+# Training, doctor, app
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("tinny",), "No recipe is called 'tinny'. Did you mean tiny?"),
+        (("tiny", "--set", "schedule.epochs"), "--set schedule.epochs has no '='. Write it as field=value."),
+        (("tiny", "--set", "schedule.epoch=2"), "No recipe field is called 'schedule.epoch'. Did you mean schedule.epochs"),
+        (("tiny", "--set", "schedule.epochs=two"), "Recipe tiny at schedule.epochs: Input should be a valid integer"),
+        (("tiny", "--set", "schedule.epochs=[2"), "--set schedule.epochs, line 1: not valid YAML"),
+        (("tiny", "--set", "schedule.epochs="), "Recipe tiny at schedule.epochs: Input should be a valid integer"),
+        (("tiny", "--set", "schedule.epochs=0"), "at schedule.epochs: Input should be greater than or equal to 1"),
+        (("tiny", "--set", "seed.deep=1"), "No recipe field is called 'seed.deep'"),
+        (("tiny", "--set", "data.golden_weight=0"), "Recipe tiny learns from nothing."),
+        (("tiny", "--set", "data.golden=coffee"), "No golden set is called 'coffee'"),
+    ],
+)  # fmt: skip
+def test_a_wrong_recipe_or_change_is_a_sentence(
+    run: Run, tea: Workspace, words: tuple[str, ...], message: str
+) -> None:
+    (tea.root / "students").mkdir()
+    (tea.root / "students" / "tiny.yaml").write_text(RECIPE)
+    done = run("train", *words)
+    assert (done.code, done.out) == (2, "")
+    assert message in done.err
+    assert done.err.count("\n") == 1
+    assert (tea.store.jobs(), tea.store.runs()) == ([], [])
+
+
+def test_doctor_says_what_there_is_and_never_a_key(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", "sk-test-9876543210zyxwvutsrq")
+    monkeypatch.delenv("GROQ_API_KEY", raising=False)
+    done = run("doctor", "--json")
+    assert done.code == 0
+    parts = {check["part"]: check for check in done.data}
+    assert parts["OpenAI key"] == {"part": "OpenAI key", "ok": True, "state": "OPENAI_API_KEY is set", "needed": False}
+    assert (parts["Groq key"]["ok"], parts["database"]["ok"], parts["documents"]["ok"]) == (False, True, True)
+    shown = run("doctor")
+    assert "sk-test" not in done.out + shown.out
+    monkeypatch.setenv("WORKBENCH_DATABASE_URL", "mysql://user:hunter2@host/x")
+    broken = run("doctor", "--json")
+    assert broken.code == 1
+    assert "hunter2" not in broken.out
+
+
+def test_doctor_is_1_where_there_are_no_documents(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path / "nothing"))
+    assert run("doctor").code == 1
+
+
+def test_app_on_a_taken_port_is_a_sentence(run: Run) -> None:
+    import socket
+
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        port = other.getsockname()[1]
+        done = run("app", "--port", port, "--no-samples", "--json")
+    assert done.code == 2
+    assert done.data["error"] == f"Port {port} is taken."
+
+
+def test_app_starts_streamlit_with_the_workspace(
+    run: Run, workspace: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started: dict[str, Any] = {}
+
+    def pretend(command: list[str], **more: Any) -> Any:
+        started.update(more, command=command)
+        return subprocess.CompletedProcess(command, 0)
+
+    monkeypatch.setattr("workbench.serve.subprocess.run", pretend)
+    write_policy(workspace.root / "policies", version(2, title="Second"))
+    done = run("app", "--port", 48501, "--json")
+    assert (done.code, done.data) == (0, {"address": "http://localhost:48501"})
+    assert "read policy tea-match v2" in done.err
+    assert started["command"][:4] == [sys.executable, "-m", "streamlit", "run"]
+    assert "48501" in started["command"]
+    assert started["env"]["WORKBENCH_ROOT"] == str(workspace.root)
+    assert started["env"]["PATH"] == os.environ["PATH"]
+    assert (workspace.root / "policies" / "policy.schema.json").exists()
