@@ -1,37 +1,27 @@
-"""Golden sets in the store: pairs, members with splits, append-only labels, frozen snapshots."""
+"""Golden sets in the store: pairs, and members with their splits."""
 
 from __future__ import annotations
 
-import io
 import json
 import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from datetime import datetime
-from typing import Any
 
-import numpy as np
-import numpy.typing as npt
 import pandas as pd
 import sqlalchemy as sa
 
 from workbench.errors import NotFound, Refused
 from workbench.golden import (
-    LABEL_COLUMNS,
-    GoldenSet,
-    Label,
     Pair,
     Split,
     draw_splits,
-    label_table,
-    newest,
-    typed_labels,
 )
 from workbench.identity import Value
 from workbench.store.base import StoreBase, now
 from workbench.store.tables import GoldenRow, LabelRow, MemberRow, PairRow, SnapshotRow, table
 
-_IDS_A_QUERY = 500
+IDS_A_QUERY = 500
 """Ids in one IN list; SQLite allows 32,766 variables, PostgreSQL plans short lists better."""
 
 
@@ -59,19 +49,8 @@ class GoldenInfo(Value):
             )
 
 
-class SnapshotInfo(Value):
-    """A published snapshot without its content."""
-
-    version: int
-    message: str
-    author: str
-    published_at: datetime
-    pairs: int
-    labels: int
-
-
 class GoldenStore(StoreBase):
-    """Working sets grow; snapshots never change; a holdout, once drawn, is kept."""
+    """Working sets grow; a holdout, once drawn, is kept."""
 
     def create_golden(
         self,
@@ -182,47 +161,6 @@ class GoldenStore(StoreBase):
                 ],
             )
 
-    def add_labels(self, name: str, labels: Sequence[Label] | pd.DataFrame, *, repeated: bool = False) -> int:
-        """Append labels and return how many were added.
-
-        A label that says what its labeler's newest label says already is not added again, which makes imports and
-        double clicks repeatable; ``repeated`` adds it nevertheless (a recheck for self-agreement).
-
-        Raises:
-            NotFound: if a label's pair is not in the set.
-        """
-        frame = typed_labels(labels) if isinstance(labels, pd.DataFrame) else label_table(labels)
-        if frame.empty:
-            return 0
-        ids = [str(pair_id) for pair_id in frame["pair_id"].unique()]
-        few = ids if len(ids) <= _IDS_A_QUERY else None
-        with self._write() as connection:
-            # Taking the set's row puts its writers in line: two clicks that arrive together would otherwise both
-            # find that nothing has been said yet.
-            golden = table(GoldenRow)
-            connection.execute(sa.update(golden).where(golden.c.name == name).values(name=name))
-            columns = table(MemberRow).c
-            query = sa.select(columns.pair_id).where(columns.golden == name)
-            if few is not None:
-                query = query.where(columns.pair_id.in_(few))
-            members = set(connection.execute(query).scalars())
-            strange = [pair_id for pair_id in ids if pair_id not in members]
-            if strange:
-                raise NotFound(
-                    f"{len(strange)} labelled pairs are not in golden set '{name}', the first is {strange[0]}.",
-                    "Import the pairs first.",
-                )
-            if not repeated:
-                current = newest(self._labels(connection, name, few))
-                frame = frame[~_said_already(frame, current)]
-            rows: list[dict[Any, Any]] = [
-                {"golden": name, **row} for row in frame[LABEL_COLUMNS].to_dict("records")
-            ]
-            for row in rows:
-                row["at"] = row["at"].to_pydatetime() if isinstance(row["at"], pd.Timestamp) else row["at"]
-            keys = ["golden", "pair_id", "dimension", "labeler", "at"]
-            return self._insert(connection, LabelRow, rows, keys=keys)
-
     def members(self, name: str, *, pair_ids: Sequence[str] | None = None) -> pd.DataFrame:
         """Return pair_id, query_id, split and meta of a set's pairs (or of a few), in the order in which they came."""
         members, pairs = table(MemberRow).c, table(PairRow).c
@@ -247,70 +185,6 @@ class GoldenStore(StoreBase):
             total = connection.execute(sa.select(sa.func.count()).where(*wanted)).scalar_one()
             return list(connection.execute(query.offset(offset).limit(limit)).scalars()), total
 
-    def progress_of(self, name: str, labeler: str, dimensions: Sequence[str]) -> tuple[int, int]:
-        """Return how many pairs a labeler has answered on all of ``dimensions``, and how many the set has."""
-        members = table(MemberRow).c
-        done = self._finished(name, labeler, dimensions).subquery()
-        with self._read() as connection:
-            finished = connection.execute(sa.select(sa.func.count()).select_from(done)).scalar_one()
-            total = connection.execute(sa.select(sa.func.count()).where(members.golden == name)).scalar_one()
-        return finished, total
-
-    def next_pair(
-        self, name: str, labeler: str, dimensions: Sequence[str], skipped: Sequence[str] = ()
-    ) -> str | None:
-        """Return the first pair, of those with the fewest other labelers, that ``labeler`` has not finished."""
-        members, labels = table(MemberRow).c, table(LabelRow).c
-        others = (
-            sa.select(labels.pair_id, sa.func.count(labels.labeler.distinct()).label("labelers"))
-            .where(labels.golden == name, labels.labeler != labeler, labels.dimension.in_(list(dimensions)))
-            .group_by(labels.pair_id)
-            .subquery()
-        )
-        query = (
-            sa.select(members.pair_id)
-            .outerjoin(others, others.c.pair_id == members.pair_id)
-            .where(
-                members.golden == name,
-                members.pair_id.not_in(self._finished(name, labeler, dimensions)),
-                members.pair_id.not_in(list(skipped)),
-            )
-            .order_by(sa.func.coalesce(others.c.labelers, 0), members.position, members.pair_id)
-            .limit(1)
-        )
-        with self._read() as connection:
-            return connection.execute(query).scalar()
-
-    def _finished(self, name: str, labeler: str, dimensions: Sequence[str]) -> sa.Select[tuple[str]]:
-        columns = table(LabelRow).c
-        return (
-            sa.select(columns.pair_id)
-            .where(
-                columns.golden == name, columns.labeler == labeler, columns.dimension.in_(list(dimensions))
-            )
-            .group_by(columns.pair_id)
-            .having(sa.func.count(columns.dimension.distinct()) >= len(dimensions))
-        )
-
-    def labels(
-        self, name: str, *, pair_id: str | None = None, pair_ids: Sequence[str] | None = None
-    ) -> pd.DataFrame:
-        """Return labels of a set (or of one pair, or of a page of pairs), oldest first, with ``LABEL_COLUMNS``."""
-        if pair_id is not None:
-            pair_ids = [pair_id]
-        with self._read() as connection:
-            return self._labels(connection, name, pair_ids)
-
-    def _labels(self, connection: sa.Connection, name: str, pair_ids: Sequence[str] | None) -> pd.DataFrame:
-        columns = table(LabelRow).c
-        query = (
-            sa.select(*(columns[c] for c in LABEL_COLUMNS)).where(columns.golden == name).order_by(columns.id)
-        )
-        if pair_ids is not None:
-            query = query.where(columns.pair_id.in_(list(pair_ids)))
-        rows = connection.execute(query).all()
-        return typed_labels(pd.DataFrame([tuple(row) for row in rows], columns=LABEL_COLUMNS))
-
     def split_counts(self, name: str) -> dict[str, tuple[int, int]]:
         """Return split -> (pairs, queries) of a set."""
         members, pairs = table(MemberRow).c, table(PairRow).c
@@ -323,18 +197,6 @@ class GoldenStore(StoreBase):
         )
         with self._read() as connection:
             return {split: (count, queries) for split, count, queries in connection.execute(query)}
-
-    def label_counts(self, name: str, dimensions: Sequence[str]) -> pd.DataFrame:
-        """Return pair_id, labeler and on how many of ``dimensions`` that labeler has answered about that pair."""
-        columns = table(LabelRow).c
-        query = (
-            sa.select(columns.pair_id, columns.labeler, sa.func.count(columns.dimension.distinct()))
-            .where(columns.golden == name, columns.dimension.in_(list(dimensions)))
-            .group_by(columns.pair_id, columns.labeler)
-        )
-        with self._read() as connection:
-            rows = connection.execute(query).all()
-        return pd.DataFrame([tuple(row) for row in rows], columns=["pair_id", "labeler", "dimensions"])
 
     def search_pairs(self, name: str, text: str, split: str = "all") -> list[str]:
         """Return the ids of a set's pairs whose texts hold ``text``, upper and lower case alike, in their order."""
@@ -375,22 +237,13 @@ class GoldenStore(StoreBase):
         with self._read() as connection:
             return {row.query_id: row.split for row in connection.execute(query)}
 
-    def labels_mark(self, name: str) -> int:
-        """Return a number that grows whenever labels of the set are added, to key caches by."""
-        columns = table(LabelRow).c
-        with self._read() as connection:
-            found = connection.execute(
-                sa.select(sa.func.max(columns.id)).where(columns.golden == name)
-            ).scalar()
-        return int(found or 0)
-
     def pairs(self, ids: Sequence[str], golden: str = "") -> dict[str, Pair]:
         """Return pairs by id, with their metadata in ``golden`` where that is given."""
         found: dict[str, Pair] = {}
         pairs, members = table(PairRow).c, table(MemberRow).c
         with self._read() as connection:
-            for start in range(0, len(ids), _IDS_A_QUERY):
-                part = list(ids[start : start + _IDS_A_QUERY])
+            for start in range(0, len(ids), IDS_A_QUERY):
+                part = list(ids[start : start + IDS_A_QUERY])
                 query = (
                     sa.select(pairs.id, pairs.query, pairs.document, members.meta)
                     .outerjoin(
@@ -402,112 +255,6 @@ class GoldenStore(StoreBase):
                     found[row.id] = Pair(query=row.query, document=row.document, meta=row.meta or {})
         return found
 
-    def add_snapshot(self, golden: GoldenSet, *, author: str, message: str) -> bool:
-        """Freeze a golden set under its version number; return whether it was new.
-
-        Raises:
-            Refused: if this number is taken by other content.
-        """
-        members = pd.DataFrame(
-            {
-                "pair_id": [pair.id for pair in golden.pairs],
-                "split": [golden.splits[pair.id] for pair in golden.pairs],
-                "meta": [json.dumps(pair.meta) for pair in golden.pairs],
-            }
-        )
-        row = {
-            "name": golden.name,
-            "version": golden.version,
-            "content_hash": golden.content_hash,
-            "message": message,
-            "author": author,
-            "published_at": now(),
-            "pairs": len(golden.pairs),
-            "labels": len(golden.labels),
-            "members_parquet": _parquet(members),
-            "labels_parquet": _parquet(golden.labels[LABEL_COLUMNS]),
-        }
-        with self._write() as connection:
-            if self._insert(connection, SnapshotRow, [row]):
-                self._event(connection, author, "published golden set", golden.label, message)
-                return True
-        if self.snapshot_hash(golden.name, golden.version) != golden.content_hash:
-            raise Refused(
-                f"Golden set {golden.label} is already published with other content.",
-                "A published snapshot never changes; publish under the next number.",
-            )
-        return False
-
-    def snapshots(self, name: str) -> list[SnapshotInfo]:
-        """Return the published snapshots of a set, newest first."""
-        columns = table(SnapshotRow).c
-        query = (
-            sa.select(*(columns[field] for field in SnapshotInfo.model_fields))
-            .where(columns.name == name)
-            .order_by(columns.version.desc())
-        )
-        with self._read() as connection:
-            return [SnapshotInfo(**row) for row in connection.execute(query).mappings()]
-
-    def snapshot_hash(self, name: str, version: int) -> str | None:
-        """Return the content hash of a snapshot, or None if there is none."""
-        columns = table(SnapshotRow).c
-        query = sa.select(columns.content_hash).where(columns.name == name, columns.version == version)
-        with self._read() as connection:
-            return connection.execute(query).scalar()
-
-    def snapshot(self, name: str, version: int | None = None) -> GoldenSet:
-        """Return a frozen snapshot, the newest by default.
-
-        Raises:
-            NotFound: if there is none.
-        """
-        info = self.golden(name)
-        chosen = version if version is not None else max(info.snapshots, default=None)
-        columns = table(SnapshotRow).c
-        query = sa.select(columns.members_parquet, columns.labels_parquet).where(
-            columns.name == name, columns.version == chosen
-        )
-        with self._read() as connection:
-            row = connection.execute(query).one_or_none()
-        if row is None:
-            what = "is not published yet" if version is None else f"has no version {version}"
-            there = ", ".join(f"v{number}" for number in info.snapshots) or "none; publish one first"
-            raise NotFound(f"Golden set '{name}' {what}.", f"There is: {there}.")
-        members = pd.read_parquet(io.BytesIO(row.members_parquet))
-        pairs = self.pairs(members["pair_id"].tolist())
-        meta = map(json.loads, members["meta"])
-        return GoldenSet(
-            name=name,
-            version=int(chosen or 0),
-            policy=info.policy,
-            pairs=tuple(
-                pairs[pair_id].model_copy(update={"meta": own})
-                for pair_id, own in zip(members["pair_id"], meta, strict=True)
-            ),
-            splits=dict(zip(members["pair_id"], members["split"], strict=True)),
-            labels=typed_labels(pd.read_parquet(io.BytesIO(row.labels_parquet))),
-            sample=info.sample,
-            description=info.description,
-        )
-
-
-def _said_already(frame: pd.DataFrame, current: pd.DataFrame) -> npt.NDArray[np.bool_]:
-    """Whether each label says what its labeler's newest label says already."""
-    mine = ["pair_id", "dimension", "labeler"]
-    said = ["grade", "note", "source"]
-    joined = frame.merge(current[[*mine, *said]], how="left", on=mine, suffixes=("", "_now"))
-    same = np.ones(len(joined), dtype=bool)
-    for column in said:
-        same &= (joined[column] == joined[f"{column}_now"]).to_numpy(dtype=bool)
-    return same
-
 
 def _folded(text: str) -> str:
     return unicodedata.normalize("NFC", text).lower()
-
-
-def _parquet(frame: pd.DataFrame) -> bytes:
-    buffer = io.BytesIO()
-    frame.reset_index(drop=True).to_parquet(buffer, compression="zstd")
-    return buffer.getvalue()
