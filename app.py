@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from workbench import jobs, widgets
+from workbench import jobs, markup, widgets
 from workbench.errors import WorkbenchError
 
 st.set_page_config(page_title="Policy Workbench", page_icon=":material/rule:", layout="wide")
@@ -35,7 +35,7 @@ def main() -> None:
         jobs.collect(workspace)
         page.run()
     except WorkbenchError as error:
-        st.error(widgets.problem(error), icon=":material/error:")
+        st.error(markup.problem(error), icon=":material/error:")
 
 
 main()

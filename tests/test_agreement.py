@@ -14,17 +14,9 @@ from sklearn.metrics import cohen_kappa_score
 from statsmodels.stats.contingency_tables import mcnemar
 from statsmodels.stats.multitest import multipletests
 
-from workbench.agreement import (
-    THE_REST,
-    agreement,
-    compare,
-    compare_many,
-    holm,
-    krippendorff_alpha,
-    labeler_agreement,
-    noise,
-)
+from workbench.agreement import agreement, compare, compare_many, holm, noise
 from workbench.golden import NOT_APPLICABLE, NOT_GRADED, UNRATEABLE
+from workbench.labelers import THE_REST, krippendorff_alpha, labeler_agreement
 
 LEVELS = range(5)
 # The example whose statistics tests/test_confusion.py derives: kappas 0.4 linear and 2/7 quadratic.

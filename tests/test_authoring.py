@@ -28,7 +28,11 @@ def gates_of(body: Body) -> list[dict[str, object]]:
 
 
 def rule(body: Body, gates: list[dict[str, object]], **changes: object) -> Body:
-    given: dict[str, object] = {"weights": {}, "cut_points": body.overall.cut_points, "combine": "weighted_mean"}
+    given: dict[str, object] = {
+        "weights": {},
+        "cut_points": body.overall.cut_points,
+        "combine": "weighted_mean",
+    }
     return authoring.set_overall(body, gates=gates, **(given | changes))  # type: ignore[arg-type]
 
 
@@ -53,7 +57,10 @@ def test_a_new_clause_gets_an_id_that_was_never_used(body: Body) -> None:
     # taste.1 and taste.2 are in use, taste.3 is retired.
     new = authoring.add_clause(body, "taste", "Sugar is no taste.")
     assert [c.id for c in new.dimension("taste").clauses] == ["taste.1", "taste.2", "taste.4"]
-    assert [c.id for c in authoring.add_clause(body, "general", "Be brief.").general] == ["general.1", "general.2"]
+    assert [c.id for c in authoring.add_clause(body, "general", "Be brief.").general] == [
+        "general.1",
+        "general.2",
+    ]
 
 
 def test_a_split_stands_behind_its_origin_and_names_it(body: Body) -> None:
@@ -80,7 +87,9 @@ def test_a_retired_clause_is_no_longer_cited_and_its_id_not_given_again(body: Bo
 
 def test_gates_are_kept_added_and_removed_and_ids_are_fresh(body: Body) -> None:
     strict = {"when": "strength == 0", "at_most": 1}
-    new = rule(body, [*gates_of(body), strict], weights={"taste": 5.0}, combine="minimum", cut_points=[0.4, 1.2])
+    new = rule(
+        body, [*gates_of(body), strict], weights={"taste": 5.0}, combine="minimum", cut_points=[0.4, 1.2]
+    )
     assert [(g.id, g.when, g.at_most) for g in new.overall.gates] == [
         ("gate.1", "taste == 0", 0),
         ("gate.2", "strength == 0", 1),
@@ -97,7 +106,10 @@ def test_gates_are_kept_added_and_removed_and_ids_are_fresh(body: Body) -> None:
     ("change", "message"),
     [
         (lambda b: authoring.set_level(b, "taste", 1, name=" ", criteria="x"), "Level 1 of taste at name"),
-        (lambda b: authoring.set_level(b, "aroma", 1, name="x", criteria="x"), "No dimension is called 'aroma'"),
+        (
+            lambda b: authoring.set_level(b, "aroma", 1, name="x", criteria="x"),
+            "No dimension is called 'aroma'",
+        ),
         (lambda b: authoring.set_clause(b, "taste.1", "  "), "Clause taste.1 at text"),
         (lambda b: authoring.set_clause(b, "taste.9", "x"), "There is no clause taste.9 in this draft"),
         (lambda b: authoring.add_clause(b, "aroma", "x"), "No dimension is called 'aroma'"),
@@ -106,7 +118,10 @@ def test_gates_are_kept_added_and_removed_and_ids_are_fresh(body: Body) -> None:
         (lambda b: rule(b, [{"when": "taste =="}]), "Gate 1 at when"),
         (lambda b: rule(b, [{"when": "aroma == 0", "at_most": 0}]), "gate.2 speaks of 'aroma'"),
         (lambda b: rule(b, [{"when": "taste == 0", "at_most": 0, "at_least": 0}]), "exactly one of at_most"),
-        (lambda b: rule(b, [{"when": "taste == 0", "at_most": 3}]), "gate.2 bounds the grade by 3, outside 0–2"),
+        (
+            lambda b: rule(b, [{"when": "taste == 0", "at_most": 3}]),
+            "gate.2 bounds the grade by 3, outside 0–2",
+        ),
         (lambda b: rule(b, [], cut_points=[1.5, 0.5]), "cut points must ascend"),
         (lambda b: rule(b, [], weights={"taste": -1.0}), "weight"),
         (lambda b: rule(b, [], weights={"taste": float("nan")}), "weight"),

@@ -111,7 +111,9 @@ def test_a_group_without_a_command_shows_its_help(run: Run, words: tuple[str, ..
     assert "Commands:" in shown.out + shown.err
 
 
-@pytest.mark.parametrize("words", [("tea",), ("policy", "brew"), ("policy", "show"), ("compare", "a"), ("sync", "-x")])
+@pytest.mark.parametrize(
+    "words", [("tea",), ("policy", "brew"), ("policy", "show"), ("compare", "a"), ("sync", "-x")]
+)
 def test_a_wrong_use_is_2(run: Run, words: tuple[str, ...]) -> None:
     done = run(*words)
     assert (done.code, done.out) == (2, "")
@@ -149,7 +151,9 @@ def test_the_installed_program_does_the_same(workspace: Workspace, tmp_path: Pat
     elsewhere = tmp_path / "elsewhere"
     elsewhere.mkdir()
     command = [sys.executable, "-c", "from workbench.cli import main; main()"]
-    good = subprocess.run([*command, "policy", "list", "--json"], capture_output=True, cwd=elsewhere, timeout=120)
+    good = subprocess.run(
+        [*command, "policy", "list", "--json"], capture_output=True, cwd=elsewhere, timeout=120
+    )
     assert (good.returncode, json.loads(good.stdout)[0]["policy"]) == (0, NAME)
     bad = subprocess.run([*command, "policy", "show", "x"], capture_output=True, cwd=elsewhere, timeout=120)
     assert (bad.returncode, bad.stdout) == (2, b"")
@@ -179,7 +183,10 @@ def test_policy_list_and_show(run: Run, tea: Workspace) -> None:
     assert "Is this tea right for this guest?" in shown.out
     assert run("policy", "show", NAME, "--json").data["title"] == "Second title"
     missing = run("policy", "show", NAME, "--version", 9)
-    assert (missing.code, missing.err) == (2, "error: Policy 'tea-match' has no version 9. There is: v1, v2.\n")
+    assert (missing.code, missing.err) == (
+        2,
+        "error: Policy 'tea-match' has no version 9. There is: v1, v2.\n",
+    )
     typo = run("policy", "show", "tea-mach")
     assert typo.err == "error: No policy is called 'tea-mach'. Did you mean tea-match?\n"
 
@@ -261,9 +268,10 @@ def test_a_mapping_of_its_own(run: Run, workspace: Workspace, tmp_path: Path) ->
     # A folder does not say how its files fit together, and a mapping with an unknown key is no mapping.
     assert "Say how they fit together with --map FILE.yaml." in run("golden", "import", tmp_path / "in").err
     mapping.write_text(mapping.read_text() + "grade: x\n")
-    assert "map.yaml, line 7 at grade: this key is not known here" in run(
-        "golden", "import", tmp_path / "in", "--map", mapping
-    ).err
+    assert (
+        "map.yaml, line 7 at grade: this key is not known here"
+        in run("golden", "import", tmp_path / "in", "--map", mapping).err
+    )
 
 
 @pytest.mark.parametrize(
@@ -330,7 +338,9 @@ def test_a_file_of_200_megabytes_is_refused_by_its_size(run: Run, workspace: Wor
 def test_an_import_without_a_policy_or_file_says_what_is_missing(run: Run, csv: Path) -> None:
     assert "Add --policy NAME, or --map FILE." in run("golden", "import", csv).err
     assert "No policy is called 'tea'" in run("golden", "import", csv, "--policy", "tea").err
-    assert "There is no file or folder" in run("golden", "import", csv.parent / "no.csv", "--policy", NAME).err
+    assert (
+        "There is no file or folder" in run("golden", "import", csv.parent / "no.csv", "--policy", NAME).err
+    )
     odd = csv.with_suffix(".docx")
     odd.write_bytes(b"x")
     assert "teas.docx is of an unknown format." in run("golden", "import", odd, "--policy", NAME).err
@@ -338,7 +348,13 @@ def test_an_import_without_a_policy_or_file_says_what_is_missing(run: Run, csv: 
 
 def test_golden_list_show_publish(run: Run, tea: Workspace) -> None:
     (row,) = run("golden", "list", "--json").data
-    assert (row["name"], row["pairs"], row["labels"], row["labelers"], row["snapshots"]) == ("tea", 24, 48, 1, [1])
+    assert (row["name"], row["pairs"], row["labels"], row["labelers"], row["snapshots"]) == (
+        "tea",
+        24,
+        48,
+        1,
+        [1],
+    )
     shown = run("golden", "show", "tea", "--json").data
     # taste is i % 3 over 24 pairs: eight of each; strength is i % 2: twelve of each.
     assert [(r["dimension"], r["0"], r["1"], r["2"]) for r in shown["coverage"]] == [
@@ -374,7 +390,10 @@ def test_sync_names_an_altered_file_and_is_1(run: Run, workspace: Workspace) -> 
     # Other commands that read the files tell it too, and go on with what was published.
     told = run("judge", "run", NAME, "--golden", "none")
     assert (told.code, str(path) in told.err) == (2, True)
-    assert run("policy", "show", NAME, "--json").data["dimensions"][0]["clauses"][0]["text"] == "Smoke counts as a taste."
+    assert (
+        run("policy", "show", NAME, "--json").data["dimensions"][0]["clauses"][0]["text"]
+        == "Smoke counts as a taste."
+    )
 
 
 def test_sync_reads_new_files_once(run: Run, workspace: Workspace) -> None:
@@ -410,10 +429,17 @@ def test_a_run_is_started_waited_for_shown_and_compared(run: Run, tea: Workspace
 def test_showing_a_run_by_hand(run: Run, tea: Workspace) -> None:
     right = [(p, {"taste": i % 3, "strength": i % 2}) for i, p in enumerate(TEAS)]
     recorded_run(tea, "right", right)
-    recorded_run(tea, "wrong", [(p, {"taste": 2 - i % 3, "strength": 1}) for i, p in enumerate(TEAS)], judge="w")
+    recorded_run(
+        tea, "wrong", [(p, {"taste": 2 - i % 3, "strength": 1}) for i, p in enumerate(TEAS)], judge="w"
+    )
     data = run("judge", "show", "run-r", "--json").data
     taste, strength, _ = data["agreement"]
-    assert (taste["n"], taste["kappa"]["value"], taste["exact"]["value"], data["split"]) == (20, 1.0, 1.0, "dev")
+    assert (taste["n"], taste["kappa"]["value"], taste["exact"]["value"], data["split"]) == (
+        20,
+        1.0,
+        1.0,
+        "dev",
+    )
     table = run("judge", "show", f"{NAME}@1/w").out.splitlines()
     # Strength: always 1, right on half of the pairs, kappa 0.
     assert table[0].startswith(f"run-wrong  w · {NAME} v1  on tea v1 (dev)  finished")
@@ -430,7 +456,9 @@ def test_a_look_at_the_holdout_is_told_and_counted(run: Run, tea: Workspace) -> 
     assert first.data["agreement"][0]["n"] == 4
     assert first.err == "Looks at the holdout of tea so far, this one included: 1\n"
     second = run("compare", "run-a", "run-a", "--split", "all")
-    assert second.err == "Looks at the holdout of tea so far, this one included: 3\n"  # a look at each of two runs
+    assert (
+        second.err == "Looks at the holdout of tea so far, this one included: 3\n"
+    )  # a look at each of two runs
     assert tea.store.looks("tea")["place"].tolist() == ["command line"] * 3
     wrong = run("judge", "show", "run-a", "--split", "test")
     assert (wrong.code, wrong.err) == (2, "error: There is no split 'test'. It is dev, holdout or all.\n")
@@ -492,7 +520,12 @@ def test_doctor_says_what_there_is_and_never_a_key(run: Run, monkeypatch: pytest
     done = run("doctor", "--json")
     assert done.code == 0
     parts = {check["part"]: check for check in done.data}
-    assert parts["OpenAI key"] == {"part": "OpenAI key", "ok": True, "state": "OPENAI_API_KEY is set", "needed": False}
+    assert parts["OpenAI key"] == {
+        "part": "OpenAI key",
+        "ok": True,
+        "state": "OPENAI_API_KEY is set",
+        "needed": False,
+    }
     assert (parts["Groq key"]["ok"], parts["database"]["ok"], parts["documents"]["ok"]) == (False, True, True)
     shown = run("doctor")
     assert "sk-test" not in done.out + shown.out
@@ -502,7 +535,9 @@ def test_doctor_says_what_there_is_and_never_a_key(run: Run, monkeypatch: pytest
     assert "hunter2" not in broken.out
 
 
-def test_doctor_is_1_where_there_are_no_documents(run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_doctor_is_1_where_there_are_no_documents(
+    run: Run, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     monkeypatch.setenv("WORKBENCH_ROOT", str(tmp_path / "nothing"))
     assert run("doctor").code == 1
 

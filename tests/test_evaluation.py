@@ -29,9 +29,7 @@ HUMAN = [(P[0], 0, 1), (P[1], 1, 1), (P[2], 2, 1), (P[3], 2, 0)]  # taste, stren
 
 
 def grades(*taste: int, strength: Sequence[int] = (1, 1, 1, 0)) -> list[tuple[Pair, dict[str, int]]]:
-    return [
-        (p, {"taste": t, "strength": s}) for p, t, s in zip(P, taste, strength, strict=True)
-    ]
+    return [(p, {"taste": t, "strength": s}) for p, t, s in zip(P, taste, strength, strict=True)]
 
 
 @pytest.fixture
@@ -207,7 +205,11 @@ def test_agreement_of_a_run_by_hand(tea: Workspace) -> None:
     assert "1" in strength.kappa_quadratic.reason
     overall = row.agreements["overall"]
     # The judge's: 0; 3/4 -> 1; failed; N/A leaves the mean, 1 -> 1. Against 0, 1, 2, 2.
-    assert (overall.n, overall.n_failed, overall.confusion.tolist()) == (3, 1, [[1, 0, 0], [0, 1, 0], [0, 1, 0]])
+    assert (overall.n, overall.n_failed, overall.confusion.tolist()) == (
+        3,
+        1,
+        [[1, 0, 0], [0, 1, 0], [0, 1, 0]],
+    )
 
 
 def test_a_run_under_another_rule_is_measured_against_the_newest_rule(tea: Workspace) -> None:
@@ -244,7 +246,12 @@ def test_a_comparison_by_hand(tea: Workspace) -> None:
     # expected [1x(2x4) + 1x(2x1+2x1) + 2x(2x4)] / 64 = 28/64; kappa = 1 - 4/28.
     assert taste.b.kappa_quadratic.value == pytest.approx(1 - 4 / 28)
     assert taste.delta.kappa_quadratic.value == pytest.approx(1 - 4 / 28 - 0.8)
-    assert (taste.counts["fixed"], taste.counts["broken"], taste.counts["changed"], taste.counts["same"]) == (1, 1, 0, 2)
+    assert (taste.counts["fixed"], taste.counts["broken"], taste.counts["changed"], taste.counts["same"]) == (
+        1,
+        1,
+        0,
+        2,
+    )
     assert taste.p_mcnemar == 1.0
     flips = result.flips("taste")
     assert flips[["pair_id", "outcome", "human", "a", "b"]].values.tolist() == [
@@ -318,7 +325,12 @@ def test_nothing_comparable_is_none_and_not_zero(tea: Workspace) -> None:
     a = recorded_run(tea, "a", grades(*[NOT_GRADED] * 4, strength=[NOT_GRADED] * 4))
     b = recorded_run(tea, "b", grades(0, 1, 2, 2))
     taste = evaluation.compare_runs(tea, a, b).comparisons["taste"]
-    assert (taste.n, taste.n_failed_a, taste.p_mcnemar, taste.delta.kappa_quadratic.value) == (0, 4, None, None)
+    assert (taste.n, taste.n_failed_a, taste.p_mcnemar, taste.delta.kappa_quadratic.value) == (
+        0,
+        4,
+        None,
+        None,
+    )
 
 
 # Noise
@@ -471,7 +483,9 @@ def test_a_recorded_part_that_is_wrong_stops_the_whole_import(
     assert workspace.store.golden_names() == []
 
 
-def test_labels_that_come_later_do_not_move_a_published_snapshot(workspace: Workspace, tmp_path: Path) -> None:
+def test_labels_that_come_later_do_not_move_a_published_snapshot(
+    workspace: Workspace, tmp_path: Path
+) -> None:
     folder = recorded_files(tmp_path)
     import_golden(workspace, SPEC, folder, author="Ida")
     golden: GoldenSet = publish_golden(workspace, "told", message="First", author="Ida")

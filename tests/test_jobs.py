@@ -90,7 +90,12 @@ def test_a_run_is_made_by_a_worker_and_collected_once(tea: Workspace) -> None:
     assert (final.status, final.done, final.total, final.error) == ("finished", 24, 24, "")
     assert lines[-1] == "baseline · tea-match v1: finished"
     done = tea.store.run(run.id)
-    assert (done.status, done.totals.pairs, done.totals.judgements, done.totals.failed) == ("finished", 24, 48, 0)
+    assert (done.status, done.totals.pairs, done.totals.judgements, done.totals.failed) == (
+        "finished",
+        24,
+        48,
+        0,
+    )
     assert done.judge.name == "baseline-lexical"  # what it is exactly, as its worker said
     assert done.finished_at is not None
     table = grades(tea, done, truth(tea, "tea", split="all").pair_ids)
@@ -117,7 +122,9 @@ def test_a_job_outlives_the_process_that_started_it(tea: Workspace) -> None:
         "author='Bo')\n"
         "print(run.id)\n"
     )
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
+    )
     run_id = done.stdout.strip()
     # Its parent is gone; the job is followed and collected from here.
     assert finish(tea, f"job-{run_id}")[0].status == "finished"

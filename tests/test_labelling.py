@@ -22,7 +22,9 @@ SPEC = ImportSpec.model_validate(
         "query": {"wishes": "wish"},
         "document": {"title": "tea"},
         "meta": {"country": "country"},
-        "labels": [{"wide": {"columns": {"taste": "taste", "strength": "strength"}, "labeler": "who"}, "na": ["-"]}],
+        "labels": [
+            {"wide": {"columns": {"taste": "taste", "strength": "strength"}, "labeler": "who"}, "na": ["-"]}
+        ],
     }
 )
 CSV = """wish,tea,country,taste,strength,who
@@ -60,9 +62,9 @@ def test_importing_twice_adds_nothing_twice(workspace: Workspace) -> None:
     assert (second.pairs_added, second.labels_added) == (0, 0)
     info = workspace.store.golden("tea")
     assert (info.pairs, info.labels, info.labelers, info.policy) == (4, 8, 1, NAME)
-    assert workspace.store.pairs([ids(workspace)["mild/Assam"]], "tea")[ids(workspace)["mild/Assam"]].meta == {
-        "country": "in"
-    }
+    assert workspace.store.pairs([ids(workspace)["mild/Assam"]], "tea")[
+        ids(workspace)["mild/Assam"]
+    ].meta == {"country": "in"}
 
 
 def test_another_labelers_file_adds_labels_to_the_same_pairs(tea: Workspace) -> None:
@@ -73,7 +75,9 @@ def test_another_labelers_file_adds_labels_to_the_same_pairs(tea: Workspace) -> 
 
 def test_an_import_is_whole_or_not_at_all(workspace: Workspace) -> None:
     broken = CSV + "bold,Assam,in,7,1,ann\n"
-    with pytest.raises(BadInput, match=r"teas.csv, row 6, column taste: '7' is outside the scale of taste, 0–2"):
+    with pytest.raises(
+        BadInput, match=r"teas.csv, row 6, column taste: '7' is outside the scale of taste, 0–2"
+    ):
         imported(workspace, broken)
     assert workspace.store.golden_names() == []
     lenient = imported(workspace, broken, skip_bad_rows=True)
@@ -127,7 +131,9 @@ def test_pairs_with_few_labelers_come_first(tea: Workspace) -> None:
 
 def test_a_pair_is_done_when_every_dimension_and_the_overall_grade_are_answered(tea: Workspace) -> None:
     first = ids(tea)["smoky/Lapsang"]
-    labelling.submit_labels(tea, "tea", first, {"taste": 2, "strength": UNRATEABLE}, labeler="bob", note="Hm.")
+    labelling.submit_labels(
+        tea, "tea", first, {"taste": 2, "strength": UNRATEABLE}, labeler="bob", note="Hm."
+    )
     task = labelling.next_task(tea, "tea", "bob")
     assert task is not None
     assert (task.pair.id, task.done, dict(task.answers), task.note) == (
@@ -188,7 +194,9 @@ def test_a_double_click_adds_nothing_and_a_change_of_mind_is_kept(tea: Workspace
         ({}, "No grade was chosen."),
     ],
 )
-def test_a_wrong_answer_is_refused_and_nothing_kept(tea: Workspace, answers: dict[str, int], message: str) -> None:
+def test_a_wrong_answer_is_refused_and_nothing_kept(
+    tea: Workspace, answers: dict[str, int], message: str
+) -> None:
     with pytest.raises((BadInput, NotFound)) as caught:
         labelling.submit_labels(tea, "tea", ids(tea)["mild/Assam"], answers, labeler="bob")
     assert message in str(caught.value)
@@ -266,7 +274,9 @@ def test_browsing_pages_and_searches(tea: Workspace) -> None:
 
 
 def test_a_snapshot_on_disk_equals_the_one_in_the_store(tea: Workspace) -> None:
-    labelling.submit_labels(tea, "tea", ids(tea)["mild/Assam"], {"taste": 2}, labeler="böb", note="A „note“\nof two")
+    labelling.submit_labels(
+        tea, "tea", ids(tea)["mild/Assam"], {"taste": 2}, labeler="böb", note="A „note“\nof two"
+    )
     golden = labelling.publish_golden(tea, "tea", message=" First. ", author="Ida")
     assert (golden.label, len(golden.pairs), len(golden.labels)) == ("tea v1", 4, 9)
     kept = tea.store.snapshot("tea", 1)

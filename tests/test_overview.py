@@ -164,7 +164,9 @@ def test_recipes_are_found_by_their_file(workspace: Workspace) -> None:
     assert workspace.recipes() == {}
     folder = workspace.root / "students"
     folder.mkdir()
-    (folder / "mini.yaml").write_text("recipe: mini\npolicy: tea-match\nbackbone: minilm\ndata: {golden: tea}\n")
+    (folder / "mini.yaml").write_text(
+        "recipe: mini\npolicy: tea-match\nbackbone: minilm\ndata: {golden: tea}\n"
+    )
     assert workspace.recipe("mini").recipe == "mini"
     with pytest.raises(NotFound, match="No recipe is called 'maxi'"):
         workspace.recipe("maxi")

@@ -55,7 +55,9 @@ def folder(workspace: Workspace) -> Iterator[Path]:
 def modules_after(statement: str) -> set[str]:
     """Return the top-level modules that a fresh interpreter has after ``statement``."""
     script = f"import sys\n{statement}\nprint(' '.join(sorted({{name.partition('.')[0] for name in sys.modules}})))"
-    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120)
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=True, timeout=120
+    )
     return set(done.stdout.splitlines()[-1].split())
 
 
@@ -84,7 +86,9 @@ def test_a_whole_job_touches_neither_database_nor_streamlit(folder: Path) -> Non
     assert (folder / "result.json").exists()
 
 
-def test_a_job_leaves_verdicts_progress_and_its_result(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_job_leaves_verdicts_progress_and_its_result(
+    folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
     assert main([str(folder)]) == 0
     job = JobFolder(folder)
     result = job.result()

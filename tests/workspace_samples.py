@@ -24,7 +24,12 @@ NAME = "tea-match"
 
 def version(number: int, **changes: Any) -> Policy:
     """A version of the sample policy with top-level keys replaced."""
-    header = {"version": number, "parent": number - 1 or None, "message": f"Version {number}.", "author": "Ida"}
+    header = {
+        "version": number,
+        "parent": number - 1 or None,
+        "message": f"Version {number}.",
+        "author": "Ida",
+    }
     return Policy.model_validate(plain() | header | changes)
 
 
@@ -44,11 +49,15 @@ def dimensions(**levels: int) -> list[dict[str, Any]]:
 def pair(wishes: str, title: str, **meta: str) -> Pair:
     """A guest with a wish, and a tea."""
     return Pair(
-        query={"wishes": wishes, "mood": "calm"}, document={"title": title, "notes": f"{title} tea"}, meta=meta
+        query={"wishes": wishes, "mood": "calm"},
+        document={"title": title, "notes": f"{title} tea"},
+        meta=meta,
     )
 
 
-def label(some: Pair, dimension: str, grade: int, labeler: str = "ann", minute: int = 0, **more: Any) -> Label:
+def label(
+    some: Pair, dimension: str, grade: int, labeler: str = "ann", minute: int = 0, **more: Any
+) -> Label:
     """One answer."""
     at = START + timedelta(minutes=minute)
     return Label(pair_id=some.id, dimension=dimension, grade=grade, labeler=labeler, at=at, **more)

@@ -1,4 +1,4 @@
-"""Agreement of a judge with people, of two runs with each other, and of people among themselves.
+"""Agreement of a judge with people, and of two runs with each other.
 
 Grades are integer arrays with one entry a pair: a declared level, ``NOT_GRADED``, ``NOT_APPLICABLE`` or
 ``UNRATEABLE`` (which counts as not graded). Statistics are taken over the *declared* levels: a kappa over the levels
@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import combinations
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -18,7 +17,7 @@ import numpy.typing as npt
 from scipy.special import bdtr
 
 from workbench import confusion
-from workbench.confusion import Grades, Statistic, checked, confusions, declared
+from workbench.confusion import Grades, Statistic, checked, confusions, declared, same_length
 from workbench.golden import NOT_APPLICABLE, NOT_GRADED
 from workbench.resampling import Clusters, numbered, resample
 from workbench.resampling import Estimate as Estimate
@@ -26,8 +25,6 @@ from workbench.resampling import Estimate as Estimate
 Outcome = Literal["not comparable", "same", "changed", "fixed", "broken"]
 OUTCOMES: tuple[Outcome, ...] = get_args(Outcome)
 """What became of a pair between two runs; ``Comparison.outcomes`` holds positions in this tuple."""
-
-THE_REST = "the rest"
 
 _kappa_quadratic = confusion.unless_one_class(confusion.kappa_quadratic)
 _kappa_linear = confusion.unless_one_class(confusion.kappa_linear)
@@ -94,27 +91,6 @@ class Comparison:
         return np.flatnonzero(self.outcomes == OUTCOMES.index(outcome))
 
 
-@dataclass(frozen=True)
-class LabelerPair:
-    """Two labelers on the ``n`` pairs to which both gave a level; ``second`` may be ``THE_REST``."""
-
-    first: str
-    second: str
-    n: int
-    kappa: Estimate
-
-
-@dataclass(frozen=True)
-class LabelerAgreement:
-    """How far people agree among themselves, over the ``n`` pairs with at least two grades."""
-
-    n: int
-    pairwise: tuple[LabelerPair, ...]
-    ceiling: Estimate  # mean pairwise quadratic kappa
-    alpha: Estimate  # Krippendorff, ordinal, all labelers at once
-    against_rest: tuple[LabelerPair, ...]  # in the order of the names
-
-
 def agreement(
     judge: Grades,
     human: Grades,
@@ -141,7 +117,7 @@ def agreement(
     """
     scale = declared(levels)
     judge, human = checked(judge, scale, "the judge"), checked(human, scale, "the human")
-    _same_length(judge=judge, human=human, clusters=clusters)
+    same_length(judge=judge, human=human, clusters=clusters)
     labelled, answered = human != NOT_GRADED, judge != NOT_GRADED
     both = (human >= 0) & (judge >= 0)
     matrices = confusions(human[both], judge[both], *numbered(clusters, both), scale)
@@ -193,7 +169,7 @@ def compare(
     """
     scale = declared(levels)
     a, b, human = checked(a, scale, "run a"), checked(b, scale, "run b"), checked(human, scale, "the human")
-    _same_length(a=a, b=b, human=human, clusters=clusters)
+    same_length(a=a, b=b, human=human, clusters=clusters)
     answered = (a != NOT_GRADED) & (b != NOT_GRADED) & (human != NOT_GRADED)
     outcomes = np.select(
         [~answered, a == b, a == human, b == human],
@@ -280,84 +256,6 @@ def holm(p_values: Sequence[float | None]) -> list[float | None]:
     return corrected
 
 
-def labeler_agreement(
-    ratings: Grades,
-    clusters: Clusters,
-    levels: Sequence[int],
-    names: Sequence[str],
-    *,
-    resamples: int = 2000,
-    seed: int = 0,
-) -> LabelerAgreement:
-    """Return how far labelers agree: each two of them, on average, and each against the rest.
-
-    The ceiling is the mean quadratic kappa of all two labelers, weighted by the pairs they share, so that two people
-    who met on five pairs do not count as much as two who met on five hundred. A kappa is undefined, and not in
-    the mean, where either labeler used one level only. *The rest* is the (lower) median of the other labelers'
-    levels. N/A and unrateable count as missing.
-
-    Args:
-        ratings: shape (labelers, pairs).
-        clusters, levels, resamples, seed: as in :func:`agreement`.
-        names: one name a labeler.
-
-    Raises:
-        ValueError: as in :func:`agreement`.
-    """
-    scale = declared(levels)
-    ratings = checked(ratings, scale, "a labeler", ndim=2)
-    if len(names) != len(ratings):
-        raise ValueError(f"{len(ratings)} rows of ratings, but {len(names)} names")
-    _same_length(ratings=ratings.T, clusters=clusters)
-    cast = confusion.votes(ratings, scale)
-    shared = cast.sum(axis=1) >= 2
-    ratings, cast = ratings[:, shared], cast[shared]
-    numbers, total = numbered(clusters, shared)
-    two = list(combinations(range(len(names)), 2))
-    labels = [(names[i], names[j]) for i, j in two] + [(name, THE_REST) for name in names]
-    grades = [(ratings[i], ratings[j]) for i, j in two] + [
-        (row, confusion.median_of_rest(row, cast, scale)) for row in ratings
-    ]
-    width = len(scale)
-    matrices = np.empty((total, len(grades), width, width), dtype=np.int_)
-    for k, (first, second) in enumerate(grades):
-        matrices[:, k] = confusions(first, second, numbers, total, scale)
-    sums = resample(matrices, resamples=resamples, seed=seed)
-    coincidences = np.zeros((total, width, width))
-    np.add.at(coincidences, numbers, confusion.coincidences(cast))
-
-    def pair(k: int) -> LabelerPair:
-        n = int(sums.total[k].sum())
-        reason = "On the pairs that both graded, one of them used a single level." if n else "No shared pair."
-        return LabelerPair(
-            *labels[k], n, sums.estimate(lambda counts: confusion.kappa_of_equals(counts[:, k]), reason)
-        )
-
-    overlap = "" if len(numbers) else "No pair was graded by two labelers."
-    return LabelerAgreement(
-        n=len(numbers),
-        pairwise=tuple(pair(k) for k in range(len(two))),
-        ceiling=sums.estimate(
-            lambda counts: confusion.mean_kappa(counts[:, : len(two)]),
-            overlap or "Wherever two labelers graded the same pairs, one of them used a single level.",
-        ),
-        alpha=resample(coincidences, resamples=resamples, seed=seed).estimate(
-            confusion.alpha_of_coincidences, overlap or "All labelers gave one and the same level throughout."
-        ),
-        against_rest=tuple(pair(k) for k in range(len(two), len(labels))),
-    )
-
-
-def krippendorff_alpha(ratings: Grades, levels: Sequence[int]) -> float | None:
-    """Return Krippendorff's ordinal alpha of any number of raters with missing values, shape (raters, pairs).
-
-    None where no pair has two grades or all such grades are one level.
-    """
-    scale = declared(levels)
-    cast = confusion.votes(checked(ratings, scale, "a rater", ndim=2), scale)
-    return _known(confusion.alpha_of_coincidences(confusion.coincidences(cast).sum(axis=0)))
-
-
 def noise(runs: Grades, human: Grades, levels: Sequence[int]) -> float | None:
     """Return the largest difference in quadratic kappa between repeats of one judge, shape (repeats, pairs).
 
@@ -366,7 +264,7 @@ def noise(runs: Grades, human: Grades, levels: Sequence[int]) -> float | None:
     """
     scale = declared(levels)
     runs, human = checked(runs, scale, "the judge", ndim=2), checked(human, scale, "the human")
-    _same_length(runs=runs.T, human=human)
+    same_length(runs=runs.T, human=human)
     if len(runs) < 2:
         return None
     kept = (runs >= 0).all(axis=0) & (human >= 0)
@@ -389,10 +287,3 @@ def _one_class_reason(grades: Grades, what: str) -> str:
     if len(np.unique(grades)) != 1:
         return ""
     return f"All {len(grades)} {what} are {grades[0]}; this needs at least two levels."
-
-
-def _same_length(**arrays: Any) -> None:
-    lengths = {name: len(array) for name, array in arrays.items()}
-    if len(set(lengths.values())) > 1:
-        said = ", ".join(f"{name} has {length}" for name, length in lengths.items())
-        raise ValueError(f"one entry a pair is needed in each: {said}")

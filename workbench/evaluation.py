@@ -15,16 +15,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from workbench.agreement import (
-    OUTCOMES,
-    Agreement,
-    Comparison,
-    LabelerAgreement,
-    agreement,
-    compare_many,
-    labeler_agreement,
-    noise,
-)
+from workbench.agreement import OUTCOMES, Agreement, Comparison, agreement, compare_many, noise
 from workbench.documents import policy_text
 from workbench.errors import BadInput, NotFound, Refused
 from workbench.files import write_text
@@ -33,6 +24,7 @@ from workbench.identity import content_hash
 from workbench.jobs import exists, new_id, prepare, submit
 from workbench.judges.keys import checked_url, refuse_secrets
 from workbench.judges.recorded import RecordedReport, recorded_verdicts
+from workbench.labelers import LabelerAgreement, labeler_agreement
 from workbench.overall import overall_grades
 from workbench.policy import OVERALL, Policy
 from workbench.policy_diff import Change, diff, sections_to_judge
@@ -286,7 +278,9 @@ def import_recorded(
         document = workspace.store.policy(policy, number)
         name = str(judge) if number is not None or not version else f"{judge} ({version})"
         verdicts, report = recorded_verdicts(_records(rows[["pair_id", "dimension", "score"]]), document)
-        said = sorted((v.pair_id, j.dimension, j.grade, j.expected or 0) for v in verdicts for j in v.judgements)
+        said = sorted(
+            (v.pair_id, j.dimension, j.grade, j.expected or 0) for v in verdicts for j in v.judgements
+        )
         inputs = [golden, snapshot.content_hash, document.content_hash, name, source, said]
         run_id = "run-" + content_hash("recorded", inputs).removeprefix("recorded-")[:16]
         if run_id in known:

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 import streamlit as st
 
-from workbench import jobs, widgets
+from workbench import jobs, markup, widgets
 from workbench.run import JobKind, JobState
 from workbench.store import StoredJob
 
@@ -70,7 +70,7 @@ def bar(job: StoredJob, now: JobState) -> None:
     if silent > QUIET_S:
         note += f"{', ' if note else ''}no news for {duration(silent)}"
     done = min(now.done / now.total, 1.0) if now.total else 0.0
-    st.progress(done, text=widgets.plain(f"{text}{' · ' if note else ''}{note}"))
+    st.progress(done, text=markup.plain(f"{text}{' · ' if note else ''}{note}"))
 
 
 def end_buttons(job: StoredJob) -> None:

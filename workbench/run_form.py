@@ -6,7 +6,7 @@ import secrets
 
 import streamlit as st
 
-from workbench import evaluation, widgets
+from workbench import evaluation, markup, widgets
 from workbench.errors import WorkbenchError
 from workbench.run import BaselineSpec, CheckpointSpec, JudgeSpec, LlmSpec
 from workbench.run_plan import RunPlan, run_plan
@@ -28,7 +28,7 @@ def start_form() -> None:
             st.selectbox,
             "Version",
             sorted(versions, reverse=True),
-            format_func=lambda number: widgets.version_name(versions[number]),
+            format_func=lambda number: markup.version_name(versions[number]),
             key="version",
         )
     sets = [name for name in space.store.golden_names() if space.store.golden(name).policy == policy]
@@ -56,7 +56,7 @@ def start_form() -> None:
             plan = run_plan(space, judge, policy=policy, version=version, golden=golden)
             draw_plan(plan)
     except WorkbenchError as error:
-        st.error(widgets.problem(error))
+        st.error(markup.problem(error))
         return
     with left:
         start_button(judge, policy, version, golden)
@@ -125,19 +125,17 @@ def draw_plan(plan: RunPlan) -> None:
     """Draw what the run would send and what that takes, before anything is sent."""
     lines = {"pairs": f"{plan.pairs:,} ({plan.dev_pairs:,} dev, {plan.pairs - plan.dev_pairs:,} holdout)"}
     if plan.sends:
-        prompt = f"{plan.prompt_characters:,} characters, about {widgets.roughly(plan.prompt_tokens)} tokens"
+        prompt = f"{plan.prompt_characters:,} characters, about {markup.roughly(plan.prompt_tokens)} tokens"
         lines["policy in the prompt"] = prompt
-        lines["input in all"] = (
-            f"about {widgets.roughly(plan.input_tokens)} tokens, less what is in the cache"
-        )
+        lines["input in all"] = f"about {markup.roughly(plan.input_tokens)} tokens, less what is in the cache"
         known = plan.cost_usd is not None
-        lines["cost"] = f"about {widgets.money(plan.cost_usd)}" if known else "unknown before the run"
+        lines["cost"] = f"about {markup.money(plan.cost_usd)}" if known else "unknown before the run"
     else:
         lines["sends"] = "nothing: it runs on this machine"
-    st.html(widgets.facts("what it will take", lines))
+    st.html(markup.facts("what it will take", lines))
     if plan.priced_by:
         st.caption(
-            f"Cost: at what a call cost in {widgets.plain(plan.priced_by.label)}, {plan.priced_by.created_at:%d %b}."
+            f"Cost: at what a call cost in {markup.plain(plan.priced_by.label)}, {plan.priced_by.created_at:%d %b}."
         )
     if plan.sends:
         st.caption("Tokens are estimates, at 4 characters a token.")
@@ -217,4 +215,4 @@ def start(key: str, judge: JudgeSpec, policy: str, version: int, golden: str) ->
     )  # fmt: skip
     if run is not None:
         st.session_state["_run_key"] = secrets.token_hex(6)
-        widgets.say("success", f"Started {widgets.plain(run.label)}.")
+        widgets.say("success", f"Started {markup.plain(run.label)}.")

@@ -9,7 +9,7 @@ from typing import Any
 
 import streamlit as st
 
-from workbench import training_runs, widgets
+from workbench import markup, training_runs, widgets
 from workbench.errors import WorkbenchError
 from workbench.recipe import StudentRecipe, TeacherRecipe
 from workbench.recipe_form import GROUPS, RecipeField, recipe_fields
@@ -45,14 +45,14 @@ def launch_form() -> None:
         missing = training_runs.missing_parts(edited)
         plan = training_runs.plan(space, edited)
     except WorkbenchError as error:
-        st.error(widgets.problem(error))
+        st.error(markup.problem(error))
         return
     draw_changes(recipe, edited)
     draw_plan(plan, edited)
     if missing:
-        st.error(widgets.plain(missing))
+        st.error(markup.plain(missing))
     elif plan.problem:
-        st.error(widgets.plain(plan.problem))
+        st.error(markup.plain(plan.problem))
     launch_button(edited, disabled=bool(missing or plan.problem))
 
 
@@ -129,7 +129,7 @@ def draw_plan(plan: TrainingPlan, recipe: StudentRecipe | TeacherRecipe) -> None
         else "left out"
     )
     st.html(
-        widgets.table(
+        markup.table(
             ["policy", "golden set", "golden labels", "soft labels", "to learn / to validate", "steps"],
             [
                 [
@@ -168,4 +168,4 @@ def launch(key: str, recipe: StudentRecipe | TeacherRecipe) -> None:
     if started is not None:
         st.session_state["_train_key"] = secrets.token_hex(6)
         st.query_params["job"] = started.job_id
-        widgets.say("success", f"Launched {widgets.plain(recipe.recipe)}.")
+        widgets.say("success", f"Launched {markup.plain(recipe.recipe)}.")

@@ -42,7 +42,9 @@ def process_of(handle: str) -> psutil.Process:
     return psutil.Process(int(handle.partition(":")[0]))
 
 
-def test_the_worker_runs_in_a_session_of_its_own(executor: LocalExecutor, handle: str, tmp_path: Path) -> None:
+def test_the_worker_runs_in_a_session_of_its_own(
+    executor: LocalExecutor, handle: str, tmp_path: Path
+) -> None:
     assert executor.running(handle)
     process = process_of(handle)
     until(lambda: process.cmdline() != [])  # it is there a moment before its arguments are
@@ -57,7 +59,9 @@ def test_another_executor_knows_it_by_its_handle(executor: LocalExecutor, handle
     until(lambda: not executor.running(handle))
 
 
-def test_a_killed_worker_does_not_run_though_nobody_has_reaped_it(executor: LocalExecutor, handle: str) -> None:
+def test_a_killed_worker_does_not_run_though_nobody_has_reaped_it(
+    executor: LocalExecutor, handle: str
+) -> None:
     process = process_of(handle)
     executor.stop(handle, kill=True)
     until(lambda: not executor.running(handle))

@@ -7,7 +7,7 @@ import html
 import pandas as pd
 import streamlit as st
 
-from workbench import charts, evaluation, widgets
+from workbench import charts, evaluation, markup, widgets
 from workbench.evaluation import MatrixRow, RunComparison
 from workbench.policy import OVERALL
 from workbench.run import Run
@@ -76,7 +76,7 @@ def looks(golden: str, split: str, runs: list[Run]) -> None:
         seen.add((golden, split))
         evaluation.record_look(space, runs, widgets.who(), "Compare")
     ledger = space.store.looks(golden)
-    people = widgets.several(ledger["who"].nunique(), "person", "people")
+    people = markup.several(ledger["who"].nunique(), "person", "people")
     st.warning(
         f"You are looking at the holdout of {golden}. Runs looked at so far: {len(ledger)}, by {people}. The more often "
         "it is looked at, the less its figures mean.",
@@ -88,7 +88,7 @@ def matrix(rows: list[MatrixRow], golden: str, split: str) -> None:
     """Draw runs × dimensions: quadratic κ with its interval, coloured against the human ceiling."""
     space = widgets.workspace()
     newest = space.store.policy(space.store.golden(golden).policy)
-    titles = widgets.titles(newest)
+    titles = markup.titles(newest)
     ceilings = evaluation.human_agreement(space, golden, split=split)
     body = []
     for row in rows:
@@ -106,9 +106,9 @@ def matrix(rows: list[MatrixRow], golden: str, split: str) -> None:
             )
         body.append(cells)
     people = ['<span class="wb-muted">labelers among themselves</span>', "", "", ""]
-    people += [widgets.estimate(ceilings[key].ceiling if ceilings.get(key) else None) for key in titles]
+    people += [markup.estimate(ceilings[key].ceiling if ceilings.get(key) else None) for key in titles]
     st.html(
-        widgets.table(
+        markup.table(
             ["judge", "policy", "n", "failed", *(html.escape(title) for title in titles.values())],
             [*body, people],
             numeric=range(1, 4 + len(titles)),
@@ -157,7 +157,7 @@ def trained_on_dev(run: Run, split: str) -> str:
 
 def shaded(found, ceiling: float | None) -> str:
     """Return κ on a background that darkens as it nears the human ceiling."""
-    text = widgets.estimate(found)
+    text = markup.estimate(found)
     if found is None or found.value is None or not ceiling or ceiling <= 0:
         return text
     share = min(max(found.value / ceiling, 0), 1)
@@ -201,7 +201,7 @@ def default_two(ordered: list[Run]) -> tuple[int, int]:
 
 def against(found: RunComparison) -> None:
     """Draw A against B: the answer in words, the deltas, then one dimension in depth."""
-    titles = widgets.titles(found.policy_b)
+    titles = markup.titles(found.policy_b)
     st.markdown(verdict(found, titles))
     chart, deltas = st.columns([4, 7], gap="medium")
     ceilings = evaluation.human_agreement(widgets.workspace(), found.truth.golden, split=found.truth.split)
@@ -242,7 +242,7 @@ def verdict(found: RunComparison, titles: dict[str, str]) -> str:
         delta = comparison.delta.kappa_quadratic
         if delta.value is None or delta.low is None or delta.high is None:
             continue
-        text = f"{titles[key]} ({widgets.number(delta.value, signed=True)})"
+        text = f"{titles[key]} ({markup.number(delta.value, signed=True)})"
         noise = found.noise_a.get(key)
         if noise is not None and abs(delta.value) <= noise:
             noisy.append(text)
@@ -275,16 +275,16 @@ def delta_table(found: RunComparison, titles: dict[str, str]) -> str:
     for key, c in found.comparisons.items():
         delta = c.delta.kappa_quadratic
         clear = delta.low is not None and delta.high is not None and (delta.low > 0 or delta.high < 0)
-        text = widgets.estimate(delta, signed=True)
+        text = markup.estimate(delta, signed=True)
         failed = f"{c.n_failed_a} / {c.n_failed_b}"
         rows.append(
             [
                 html.escape(titles[key]),
-                widgets.number(c.a.kappa_quadratic.value),
-                widgets.number(c.b.kappa_quadratic.value),
+                markup.number(c.a.kappa_quadratic.value),
+                markup.number(c.b.kappa_quadratic.value),
                 f"<b>{text}</b>" if clear else text,
-                widgets.estimate(c.delta.exact, signed=True),
-                widgets.number(c.p_holm, 3),
+                markup.estimate(c.delta.exact, signed=True),
+                markup.number(c.p_holm, 3),
                 f'<span class="wb-chip wb-fixed">{c.counts["fixed"]}</span> '
                 f'<span class="wb-chip wb-broken">{c.counts["broken"]}</span> '
                 f'<span class="wb-chip wb-chip-none">{c.counts["changed"]}</span>',
@@ -292,7 +292,7 @@ def delta_table(found: RunComparison, titles: dict[str, str]) -> str:
                 failed if c.n_failed_a or c.n_failed_b else '<span class="wb-muted">0 / 0</span>',
             ]
         )
-    return widgets.table(
+    return markup.table(
         [
             "",
             "κ A",
@@ -323,8 +323,8 @@ def depth(found: RunComparison, key: str, title: str) -> None:
     for column, side, name in ((left, found.agreements_a, "A"), (middle, found.agreements_b, "B")):
         with column:
             st.plotly_chart(
-                charts.confusion(side[key], f"{name}: κ {widgets.number(side[key].kappa_quadratic.value)}, "
-                f"linear {widgets.number(side[key].kappa_linear.value)}, bias {widgets.number(side[key].bias.value, signed=True)}", dark=widgets.dark()),
+                charts.confusion(side[key], f"{name}: κ {markup.number(side[key].kappa_quadratic.value)}, "
+                f"linear {markup.number(side[key].kappa_linear.value)}, bias {markup.number(side[key].bias.value, signed=True)}", dark=widgets.dark()),
                 key=f"confusion_{name}",
                 config={"displayModeBar": False},
             )  # fmt: skip
@@ -400,14 +400,14 @@ def open_pair(found: RunComparison, pair_id: str, key: str) -> None:
     """Draw one pair: texts, labels, and what A and B said of it."""
     story = evaluation.pair_story(widgets.workspace(), found.truth.golden, pair_id, [found.a.id, found.b.id])
     widgets.pair_panes(story.pair, found.policy_b)
-    titles = widgets.titles(found.policy_b)
+    titles = markup.titles(found.policy_b)
     keys = [key, *(other for other in titles if other != key)]
     rows = []
     for name in keys:
         scale = found.policy_b.scale(name)
         mine = story.labels[story.labels["dimension"] == name]
         people = " ".join(
-            widgets.chip(int(row.grade), scale, f"{row.labeler}{': ' + row.note if row.note else ''}")
+            markup.chip(int(row.grade), scale, f"{row.labeler}{': ' + row.note if row.note else ''}")
             for row in mine.itertuples()
         )
         sides = []
@@ -418,12 +418,12 @@ def open_pair(found: RunComparison, pair_id: str, key: str) -> None:
             if name == OVERALL:
                 position = found.truth.pair_ids.index(pair_id)
                 sides.append(
-                    widgets.chip(
+                    markup.chip(
                         int(grades[OVERALL][position]), scale, "from the dimension grades by the overall rule"
                     )
                 )
             else:
-                sides.append(widgets.judgement(story.judgements[run.id].get(name), scale, policy))
+                sides.append(markup.judgement(story.judgements[run.id].get(name), scale, policy))
         rows.append(
             [
                 f"<b>{html.escape(titles[name])}</b>" if name == key else html.escape(titles[name]),
@@ -432,7 +432,7 @@ def open_pair(found: RunComparison, pair_id: str, key: str) -> None:
             ]
         )
     st.html(
-        widgets.table(
+        markup.table(
             [
                 "",
                 "labels (hover for who)",

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from workbench import authoring, widgets
+from workbench import authoring, markup, widgets
 from workbench.errors import BadInput
 from workbench.policy import OVERALL, Body, Clause
 from workbench.policy_diff import diff
@@ -48,7 +48,7 @@ def page() -> None:
         return
     base = space.store.policy(name, draft.base_version)
     with left:
-        titles = widgets.titles(draft.body)
+        titles = markup.titles(draft.body)
         parts = ["general", *draft.body.keys, OVERALL, "text"]
         names = titles | {
             "general": "General rules",

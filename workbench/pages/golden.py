@@ -7,8 +7,8 @@ from collections.abc import Mapping
 
 import streamlit as st
 
-from workbench import charts, evaluation, labelling, widgets
-from workbench.agreement import THE_REST, LabelerAgreement
+from workbench import charts, evaluation, labelling, markup, widgets
+from workbench.labelers import THE_REST, LabelerAgreement
 from workbench.labelling import Coverage, Figures
 from workbench.pages.golden_browse import browse, choose_split
 from workbench.pages.golden_import import import_section
@@ -54,10 +54,10 @@ def figures(found: Figures) -> None:
     splits = ", ".join(f"{count:,} {split}" for split, count in found.pairs.items())
     newest = f"v{info.snapshots[-1]}" if info.snapshots else "none yet"
     counted = [
-        widgets.several(info.pairs, "pair") + (f" ({splits})" if splits else ""),
-        widgets.several(sum(found.queries.values()), "query", "queries"),
-        widgets.several(info.labels, "label"),
-        widgets.several(info.labelers, "labeler"),
+        markup.several(info.pairs, "pair") + (f" ({splits})" if splits else ""),
+        markup.several(sum(found.queries.values()), "query", "queries"),
+        markup.several(info.labels, "label"),
+        markup.several(info.labelers, "labeler"),
     ]
     parts = [*(text.split(" ", 1) for text in counted), [newest, "newest snapshot"]]
     tags = [f"policy {info.policy}", *(["sample"] if info.sample else [])]
@@ -87,7 +87,7 @@ def coverage(found: Figures, policy: Policy) -> None:
     if not info.labels:
         widgets.empty("No labels yet.", "Label pairs on the Label page, or import labels here.")
         return
-    titles = widgets.titles(policy)
+    titles = markup.titles(policy)
     counts = {key: covered.counts.loc[key].to_dict() for key in covered.counts.index}
     scales = {key: policy.scale(key) for key in counts}
     st.plotly_chart(
@@ -95,7 +95,9 @@ def coverage(found: Figures, policy: Policy) -> None:
         key=f"bars_{info.name}_{split}",
         config={"displayModeBar": False},
     )
-    sizes = f"{widgets.several(covered.pairs, 'pair')} over {widgets.several(covered.queries, 'query', 'queries')}"
+    sizes = (
+        f"{markup.several(covered.pairs, 'pair')} over {markup.several(covered.queries, 'query', 'queries')}"
+    )
     st.caption(f"{sizes}; a bar is where today's labels settle.")
     where = "" if split == "all" else f" in {split}"
     empty = labelling.empty_levels(policy, covered)
@@ -103,7 +105,7 @@ def coverage(found: Figures, policy: Policy) -> None:
         st.markdown(f"Every level of every dimension has a pair{where}.")
     for key, levels in empty.items():
         named = ", ".join(level_name(policy, key, level) for level in levels)
-        st.markdown(f"- No pair settles on **{widgets.plain(titles[key])}** {named}{where}.")
+        st.markdown(f"- No pair settles on **{markup.plain(titles[key])}** {named}{where}.")
     if empty:
         st.caption(
             "A judge cannot be measured on a level without pairs: import or label pairs that belong there."
@@ -113,7 +115,7 @@ def coverage(found: Figures, policy: Policy) -> None:
 def level_name(policy: Policy, key: str, value: int) -> str:
     """Return a level as its value and name."""
     levels = policy.dimension(key).levels if key != OVERALL else ()
-    return next((f"{value} ({widgets.plain(x.name)})" for x in levels if x.value == value), str(value))
+    return next((f"{value} ({markup.plain(x.name)})" for x in levels if x.value == value), str(value))
 
 
 def labelers(found: Figures, policy: Policy) -> None:
@@ -125,7 +127,7 @@ def labelers(found: Figures, policy: Policy) -> None:
         return
     split = choose_split()
     human = evaluation.human_agreement(widgets.workspace(), info.name, split=split, working=True)
-    titles = widgets.titles(policy)
+    titles = markup.titles(policy)
     left, right = st.columns([3, 2], gap="large")
     with left:
         st.html('<div class="wb-eyebrow">agreement by dimension</div>' + agreement_table(human, titles))
@@ -141,7 +143,7 @@ def labelers(found: Figures, policy: Policy) -> None:
         more = f" · the first 50 of {len(progress):,}" if len(progress) > 50 else ""
         st.html(
             f'<div class="wb-eyebrow">labelers{more}</div>'
-            + widgets.table(["", "pairs", "answered in full"], rows, numeric=[1, 2])
+            + markup.table(["", "pairs", "answered in full"], rows, numeric=[1, 2])
         )
     if any(human.values()):
         st.html(
@@ -156,12 +158,12 @@ def agreement_table(human: Mapping[str, LabelerAgreement | None], titles: Mappin
         [
             html.escape(titles[key]),
             f"{found.n:,}" if found else "0",
-            widgets.estimate(found.ceiling if found else None) if found else "– fewer than two labelers",
-            widgets.estimate(found.alpha if found else None),
+            markup.estimate(found.ceiling if found else None) if found else "– fewer than two labelers",
+            markup.estimate(found.alpha if found else None),
         ]
         for key, found in human.items()
     ]
-    return widgets.table(["", "n", "ceiling κ", "α"], rows, numeric=[1, 2, 3])
+    return markup.table(["", "n", "ceiling κ", "α"], rows, numeric=[1, 2, 3])
 
 
 def pair_table(human: Mapping[str, LabelerAgreement | None], titles: Mapping[str, str]) -> str:
@@ -172,7 +174,7 @@ def pair_table(human: Mapping[str, LabelerAgreement | None], titles: Mapping[str
         for two in (*found.pairwise, *found.against_rest) if found else ():
             who = (two.first, two.second)
             n = f'<div class="wb-muted wb-small">n {two.n:,}</div>'
-            cells.setdefault(who, {})[key] = f"{widgets.estimate(two.kappa)}{n}" if two.n else "–"
+            cells.setdefault(who, {})[key] = f"{markup.estimate(two.kappa)}{n}" if two.n else "–"
             shared[who] = shared.get(who, 0) + two.n
     order = sorted(cells, key=lambda who: (who[1] == THE_REST, -shared[who]))[:SHOWN_PAIRS_OF_LABELERS]
     rows = [
@@ -185,7 +187,7 @@ def pair_table(human: Mapping[str, LabelerAgreement | None], titles: Mapping[str
         else ""
     )
     heads = ["", *(html.escape(titles[key]) for key in human)]
-    return widgets.table(heads, rows, numeric=range(1, len(heads))) + more
+    return markup.table(heads, rows, numeric=range(1, len(heads))) + more
 
 
 def publish(found: Figures, policy: Policy) -> None:
@@ -220,9 +222,7 @@ def publish(found: Figures, policy: Policy) -> None:
             for x in found.snapshots
         ]
         if rows:
-            st.html(
-                widgets.table(["", "published", "by", "message", "pairs", "labels"], rows, numeric=[4, 5])
-            )
+            st.html(markup.table(["", "published", "by", "message", "pairs", "labels"], rows, numeric=[4, 5]))
         else:
             st.caption("No snapshot yet. Judge runs need one.")
 
@@ -236,7 +236,7 @@ def send_publish(golden: str) -> None:
     if done is not None:
         st.session_state["publish_message"] = ""
         widgets.say(
-            "success", f"Published {widgets.plain(done.label)}: {widgets.several(len(done.pairs), 'pair')}."
+            "success", f"Published {markup.plain(done.label)}: {markup.several(len(done.pairs), 'pair')}."
         )
 
 

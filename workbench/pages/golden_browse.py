@@ -7,7 +7,7 @@ import html
 import pandas as pd
 import streamlit as st
 
-from workbench import colours, evaluation, labelling, widgets
+from workbench import colours, evaluation, labelling, markup, widgets
 from workbench.golden import NOT_APPLICABLE, NOT_GRADED
 from workbench.labelling import Figures
 from workbench.policy import OVERALL, Policy
@@ -61,7 +61,7 @@ def browse(found: Figures, policy: Policy) -> None:
         number = 1
         frame, _ = labelling.browse(widgets.workspace(), info.name, **search)
     with bar[2], st.container(horizontal=True, horizontal_alignment="right", vertical_alignment="center"):
-        st.caption(widgets.several(matches, "pair"))
+        st.caption(markup.several(matches, "pair"))
         st.pagination(pages, default=number, key=key, on_change=close_pair)
     if number > 1:
         st.query_params["page"] = str(number)
@@ -72,7 +72,7 @@ def browse(found: Figures, policy: Policy) -> None:
     opened = table(frame, policy)
     if opened and widgets.workspace().store.members(info.name, pair_ids=[opened]).empty:
         st.warning(
-            f"{widgets.plain(info.name)} has no pair {widgets.plain(opened)}. Select a row of the table."
+            f"{markup.plain(info.name)} has no pair {markup.plain(opened)}. Select a row of the table."
         )
     elif opened:
         open_pair(info.name, opened, policy)
@@ -101,7 +101,7 @@ def table(frame: pd.DataFrame, policy: Policy) -> str | None:
     )
     texts = (policy.pair.query.name, policy.pair.document.name)
     widths = dict.fromkeys(texts, 225) | {"split": 74, "labelers": 68} | dict.fromkeys(keys, 64)
-    titles = widgets.titles(policy)
+    titles = markup.titles(policy)
     return widgets.open_row(
         styled,
         frame["pair_id"].tolist(),
@@ -120,7 +120,7 @@ def open_pair(golden: str, pair_id: str, policy: Policy) -> None:
     """Draw one pair with every labeler's newest answers."""
     story = evaluation.pair_story(widgets.workspace(), golden, pair_id, [])
     widgets.pair_panes(story.pair, policy)
-    titles = widgets.titles(policy)
+    titles = markup.titles(policy)
     people = sorted(story.labels["labeler"].unique())
     if not people:
         st.caption("Nobody has labelled this pair.")
@@ -130,7 +130,7 @@ def open_pair(golden: str, pair_id: str, policy: Policy) -> None:
         [
             html.escape(title),
             *(
-                widgets.chip(int(x.grade), policy.scale(key), widgets.level_hint(policy, key, int(x.grade)))
+                markup.chip(int(x.grade), policy.scale(key), markup.level_hint(policy, key, int(x.grade)))
                 if (x := cells.get((key, who)))
                 else "–"
                 for who in people
@@ -142,5 +142,5 @@ def open_pair(golden: str, pair_id: str, policy: Policy) -> None:
     if any(notes.values()):
         said = ("<br>".join(map(html.escape, notes[who])) for who in people)
         rows.append(["notes", *(f'<span class="wb-small">{text}</span>' for text in said)])
-    shown = widgets.table(["", *map(html.escape, people)], rows)
+    shown = markup.table(["", *map(html.escape, people)], rows)
     st.html(f'<div style="max-width: {240 + 150 * len(people)}px">{shown}</div>')

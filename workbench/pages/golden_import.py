@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from workbench import importing, labelling, widgets
+from workbench import importing, labelling, markup, widgets
 from workbench.column_mapping import ImportSpec
 from workbench.errors import BadInput, WorkbenchError
 from workbench.formats import ImportPreview
@@ -54,8 +54,8 @@ def import_section(default_policy: str = "") -> None:
         policy = store.policy(spec.policy)
         found = looked_at(spec.model_dump_json(), policy.content_hash, content_hash, files)
     except WorkbenchError as error:
-        st.error(widgets.problem(error), icon=":material/error:")
-        st.button("Import", disabled=True, help=widgets.plain(error.message), key="import_button")
+        st.error(markup.problem(error), icon=":material/error:")
+        st.button("Import", disabled=True, help=markup.plain(error.message), key="import_button")
         return
     preview(found, spec, policy)
     import_button(found, spec, files)
@@ -98,7 +98,7 @@ def mapping(files: Contents, content_hash: str, policy: Policy) -> ImportSpec | 
             placeholder="golden: my-set\npolicy: job-match\npairs: {file: pairs.csv}\nquery: {headline: member_headline}\n…",
         )
         if not text.strip():
-            named = widgets.plain(", ".join(files))
+            named = markup.plain(", ".join(files))
             st.caption(f"Paste the mapping of {named}; examples lie in golden_sets/mappings.")
             return None
         return importing.mapping_from_text(text)
@@ -117,12 +117,12 @@ def preview(found: ImportPreview, spec: ImportSpec, policy: Policy) -> None:
     st.html('<div class="wb-eyebrow">preview</div>')
     people = ", ".join(report.labelers[:6]) + (" …" if len(report.labelers) > 6 else "")
     parts = [
-        widgets.several(report.pairs, "pair"),
-        widgets.several(report.queries, "query", "queries"),
-        widgets.several(count, "label"),
-        widgets.several(len(report.labelers), "labeler") + (f" ({people})" if people else ""),
+        markup.several(report.pairs, "pair"),
+        markup.several(report.queries, "query", "queries"),
+        markup.several(count, "label"),
+        markup.several(len(report.labelers), "labeler") + (f" ({people})" if people else ""),
     ]
-    st.markdown("**" + widgets.plain(" · ".join(parts)) + "**")
+    st.markdown("**" + markup.plain(" · ".join(parts)) + "**")
     asides = [
         (report.merged_pairs, "rows had the texts of an earlier pair and were merged with it"),
         (report.duplicates, "label rows repeated an earlier row"),
@@ -146,7 +146,7 @@ def preview(found: ImportPreview, spec: ImportSpec, policy: Policy) -> None:
             for pair in found.sample[:6]
         ]
         heads = [html.escape(policy.pair.query.name), html.escape(policy.pair.document.name), "facts"]
-        st.html(widgets.table(heads, rows))
+        st.html(markup.table(heads, rows))
     with right:
         if count:
             st.html(grades(found, policy))
@@ -164,14 +164,14 @@ def grades(found: ImportPreview, policy: Policy) -> str:
     """Return labels by dimension and grade as a table."""
     codes = sorted(found.grades.columns, key=lambda code: (code < 0, code))
     scale = policy.overall.scale if OVERALL in found.grades.index else policy.dimensions[0].scale
-    heads = ["labels", *(widgets.chip(int(code), scale) for code in codes)]
-    titles = widgets.titles(policy)
+    heads = ["labels", *(markup.chip(int(code), scale) for code in codes)]
+    titles = markup.titles(policy)
     rows = [
         [html.escape(titles[key]), *(f"{found.grades.at[key, code]:,}" for code in codes)]
         for key in titles
         if key in found.grades.index
     ]
-    return widgets.table(heads, rows, numeric=range(1, len(heads)))
+    return markup.table(heads, rows, numeric=range(1, len(heads)))
 
 
 def problems(found: ImportPreview) -> None:
@@ -179,7 +179,7 @@ def problems(found: ImportPreview) -> None:
     report = found.report
     kinds = ", ".join(f"{kind} ({count:,})" for kind, count in report.kinds.items())
     st.warning(
-        f"**{len(report.problems):,} entries cannot be read:** {widgets.plain(kinds)}.",
+        f"**{len(report.problems):,} entries cannot be read:** {markup.plain(kinds)}.",
         icon=":material/rule:",
     )
     rows = [
@@ -188,7 +188,7 @@ def problems(found: ImportPreview) -> None:
     ]
     more = len(report.problems) - len(rows)
     st.html(
-        widgets.table(["file", "row", "column", "what is wrong", "what to do"], rows, numeric=[1])
+        markup.table(["file", "row", "column", "what is wrong", "what to do"], rows, numeric=[1])
         + (f'<div class="wb-muted wb-small">and {more:,} more</div>' if more else "")
     )
 
@@ -197,7 +197,7 @@ def import_button(found: ImportPreview, spec: ImportSpec, files: Contents) -> No
     """Draw the button that imports; it says why where it cannot be pressed."""
     bad = len(found.report.problems)
     leave_out = (
-        st.checkbox(f"Leave {widgets.several(bad, 'bad entry', 'bad entries')} out", key="import_leave_out")
+        st.checkbox(f"Leave {markup.several(bad, 'bad entry', 'bad entries')} out", key="import_leave_out")
         if bad
         else False
     )
@@ -233,9 +233,9 @@ def send(spec: ImportSpec, files: Contents, leave_out: bool) -> None:
     left_out = len(done.report.problems)
     widgets.say(
         "success",
-        f"Added {widgets.several(done.pairs_added, 'pair')} and {widgets.several(done.labels_added, 'label')} "
-        f"to {widgets.plain(done.golden)}"
-        + (f"; left out: {widgets.several(left_out, 'bad entry', 'bad entries')}." if left_out else "."),
+        f"Added {markup.several(done.pairs_added, 'pair')} and {markup.several(done.labels_added, 'label')} "
+        f"to {markup.plain(done.golden)}"
+        + (f"; left out: {markup.several(left_out, 'bad entry', 'bad entries')}." if left_out else "."),
     )
     st.session_state[NEW] = st.session_state.get(NEW, 0) + 1  # an empty uploader
     st.session_state["golden"] = done.golden

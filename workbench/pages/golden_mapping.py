@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from workbench import widgets
+from workbench import markup, widgets
 from workbench.column_mapping import constant
 from workbench.importing import Guess
 from workbench.mapping_guess import guess_grades, meta_columns
@@ -116,7 +116,7 @@ def labels(guess: Guess, policy: Policy, stem: str) -> list[dict[str, Any]]:
 
 def long(guess: Guess, policy: Policy, known: dict[str, Any], stem: str) -> Drawn:
     """Draw the columns of labels in rows."""
-    always = {f"={key}": f"always {title}" for key, title in widgets.titles(policy).items()}
+    always = {f"={key}": f"always {title}" for key, title in markup.titles(policy).items()}
     options = [*guess.columns, *always]
     before = known.get("dimension")
     dimension = st.selectbox(
@@ -133,7 +133,7 @@ def wide(guess: Guess, policy: Policy, known: dict[str, Any], stem: str) -> Draw
     before = known.get("columns", {}) if isinstance(known.get("columns"), dict) else {}
     picked = {
         key: column_choice(title, guess, before.get(key), f"wide.{key}|{stem}")
-        for key, title in widgets.titles(policy).items()
+        for key, title in markup.titles(policy).items()
     }
     columns = {key: column for key, column in picked.items() if column}
     return {"columns": columns}, list(columns.items())
@@ -147,7 +147,7 @@ def wide_several(guess: Guess, policy: Policy, known: dict[str, Any], stem: str)
         help="Recognised by names like skills_anna. Columns named otherwise need a YAML mapping.",
     )  # fmt: skip
     people = sorted({found[column]["labeler"] for column in chosen if "labeler" in found[column]})
-    st.caption(f"Labelers: {widgets.plain(', '.join(people))}" if people else "No column names a labeler.")
+    st.caption(f"Labelers: {markup.plain(', '.join(people))}" if people else "No column names a labeler.")
     return {"columns": [found[c] for c in chosen]}, [(found[c]["dimension"], c) for c in chosen]
 
 

@@ -6,7 +6,7 @@ import html
 
 import streamlit as st
 
-from workbench import overview, widgets
+from workbench import markup, overview, widgets
 
 
 def page() -> None:
@@ -56,7 +56,7 @@ def page() -> None:
             st.caption("Nothing has happened yet.")
         else:
             st.html(
-                widgets.table(
+                markup.table(
                     ["when", "who", "what"],
                     [
                         [

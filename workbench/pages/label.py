@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from workbench import labelling, widgets
+from workbench import labelling, markup, widgets
 from workbench.errors import NotFound
 from workbench.golden import NOT_APPLICABLE, UNRATEABLE
 from workbench.labelling import Task
@@ -65,7 +65,7 @@ def chosen_task(golden: str, labeler: str) -> Task | None:
         try:
             return labelling.open_task(space, golden, labeler, wanted)
         except NotFound as error:
-            st.warning(widgets.problem(error))
+            st.warning(markup.problem(error))
     return labelling.next_task(space, golden, labeler, skipped=aside(golden, labeler))
 
 
@@ -87,7 +87,7 @@ def nothing_left(golden: str, labeler: str, pairs: int) -> None:
     if not pairs:
         widgets.empty(f"{golden} has no pairs.", "Import some on the Golden set page.")
     elif put_off:
-        count = widgets.several(len(put_off), "pair")
+        count = markup.several(len(put_off), "pair")
         widgets.empty(f"Only what you put off is left: {count}.", "Have another look, or leave it at that.")
         st.button("Show them again", on_click=put_off.clear, icon=":material/replay:")
     else:
@@ -101,7 +101,7 @@ def form(task: Task, golden: str, labeler: str) -> None:
     """Draw a row a dimension, the overall grade last, a note, and what to do with it."""
     # The pair is part of every key, so that the next pair starts blank.
     stem = f"{golden}|{labeler}|{task.pair.id}"
-    titles = widgets.titles(task.policy)
+    titles = markup.titles(task.policy)
     with st.form(f"form|{stem}", border=True, enter_to_submit=True):
         asked = st.session_state.get(ASKED)
         missing = asked[1] if asked and asked[0] == stem else ()
@@ -143,7 +143,7 @@ def row(title: str, question: str, key: str, task: Task, stem: str, dimension: D
     options = [*task.policy.scale(key), *na, UNRATEABLE]
     before = task.answers.get(key)
     with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
-        asks = widgets.md(question).removeprefix("<p>").removesuffix("</p>\n")
+        asks = markup.md(question).removeprefix("<p>").removesuffix("</p>\n")
         st.html(
             f'<b>{html.escape(title)}</b>&ensp;<span class="wb-muted wb-small">{asks}</span>', width="stretch"
         )
@@ -164,28 +164,28 @@ def row(title: str, question: str, key: str, task: Task, stem: str, dimension: D
 def rules(dimension: Dimension) -> str:
     """Return a dimension's levels and clauses as HTML."""
     levels = [
-        [widgets.chip(x.value, dimension.scale), f"<b>{html.escape(x.name)}</b>", widgets.md(x.criteria)]
+        [markup.chip(x.value, dimension.scale), f"<b>{html.escape(x.name)}</b>", markup.md(x.criteria)]
         for x in reversed(dimension.levels)
     ]
     considers = ", ".join(dimension.considers) or "everything"
     return (
         f'<div class="wb-doc wb-small"><p class="wb-muted">considers {html.escape(considers)}</p>'
-        f"{widgets.table(['', 'level', 'criteria'], levels)}{clauses(dimension.clauses)}</div>"
+        f"{markup.table(['', 'level', 'criteria'], levels)}{clauses(dimension.clauses)}</div>"
     )
 
 
 def clauses(found: Sequence[Clause]) -> str:
     """Return numbered rules as HTML."""
-    return "".join(widgets.clause(clause.id, widgets.md(clause.text)) for clause in found)
+    return "".join(markup.clause(clause.id, markup.md(clause.text)) for clause in found)
 
 
 def guidelines(policy: Policy) -> None:
     """Draw the purpose, the terms and the general rules behind one button."""
     with st.popover("Guidelines", icon=":material/menu_book:"):
-        terms = "".join(widgets.clause(term.term, widgets.md(term.meaning)) for term in policy.terms)
+        terms = "".join(markup.clause(term.term, markup.md(term.meaning)) for term in policy.terms)
         st.html(
             f'<div class="wb-doc wb-small"><div class="wb-eyebrow">{html.escape(policy.label)}</div>'
-            f"{widgets.md(policy.purpose)}{clauses(policy.general)}{terms}</div>"
+            f"{markup.md(policy.purpose)}{clauses(policy.general)}{terms}</div>"
         )
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from workbench import authoring, evaluation, widgets
+from workbench import authoring, evaluation, markup, widgets
 from workbench.documents import policy_text
 from workbench.policy import OVERALL, Clause, Dimension, Policy
 from workbench.policy_diff import Change, sections_to_judge
@@ -39,7 +39,7 @@ def read(versions: Sequence[Policy]) -> None:
         number = widgets.pick(st.selectbox, "Version", numbers, key="version", format_func="v{}".format)
         policy = next(policy for policy in versions if policy.version == number)
         sections = [WHOLE, "general", *policy.keys, OVERALL]
-        titles = widgets.titles(policy) | {
+        titles = markup.titles(policy) | {
             WHOLE: "Whole document",
             "general": "General rules",
             OVERALL: "Overall rule",
@@ -63,7 +63,7 @@ def document_section(policy: Policy, key: str) -> None:
             st.markdown(policy.purpose)
         if policy.terms:
             with st.expander(f"Terms ({len(policy.terms)})"):
-                st.html("".join(widgets.clause(term.term, widgets.md(term.meaning)) for term in policy.terms))
+                st.html("".join(markup.clause(term.term, markup.md(term.meaning)) for term in policy.terms))
         if policy.general:
             st.subheader("General rules")
             st.html(clause_list(policy.general))
@@ -83,13 +83,13 @@ def dimension_section(policy: Policy, dimension: Dimension) -> None:
     )
     rows = [
         [
-            widgets.chip(level.value, dimension.scale),
+            markup.chip(level.value, dimension.scale),
             f"<b>{html.escape(level.name)}</b>",
-            widgets.md(level.criteria),
+            markup.md(level.criteria),
         ]
         for level in reversed(dimension.levels)
     ]
-    levels = widgets.table(["grade", "name", "criteria"], rows)
+    levels = markup.table(["grade", "name", "criteria"], rows)
     st.html(f'<div class="wb-doc">{levels}{clause_list(dimension.clauses)}</div>')
     if dimension.precedents:
         with st.expander(f"Precedents ({len(dimension.precedents)})"):
@@ -104,8 +104,8 @@ def dimension_section(policy: Policy, dimension: Dimension) -> None:
                     for field, text in fields.items()
                 )
                 cites = " ".join(f'<span class="wb-tag">{html.escape(c)}</span>' for c in precedent.cites)
-                body = f"{sides}<p>{widgets.chip(grade, dimension.scale)} {html.escape(precedent.because)} {cites}</p>"
-                st.html(widgets.clause(precedent.id, body))
+                body = f"{sides}<p>{markup.chip(grade, dimension.scale)} {html.escape(precedent.because)} {cites}</p>"
+                st.html(markup.clause(precedent.id, body))
 
 
 def overall_rule(policy: Policy) -> None:
@@ -121,7 +121,7 @@ def overall_rule(policy: Policy) -> None:
     st.markdown(f"The {how}, cut at {cuts} into grades 0–{rule.scale[-1]}; then the gates, in this order.")
     weights = [[html.escape(d.title), f"{d.weight:g}"] for d in policy.dimensions]
     gates = [
-        widgets.clause(
+        markup.clause(
             gate.id,
             f"when <code>{html.escape(gate.when)}</code>: "
             + (f"at most {gate.at_most}" if gate.at_most is not None else f"at least {gate.at_least}")
@@ -130,14 +130,14 @@ def overall_rule(policy: Policy) -> None:
         for gate in rule.gates
     ]
     left, right = st.columns([1, 2], gap="large")
-    left.html(widgets.table(["dimension", "weight"], weights, numeric=[1]))
+    left.html(markup.table(["dimension", "weight"], weights, numeric=[1]))
     right.html("".join(gates) or '<span class="wb-muted">no gates</span>')
 
 
 def clause_list(clauses: Sequence[Clause]) -> str:
     """Return numbered rules as HTML."""
     return "".join(
-        widgets.clause(c.id, widgets.md(c.text), f"split from {c.split_from}" if c.split_from else "")
+        markup.clause(c.id, markup.md(c.text), f"split from {c.split_from}" if c.split_from else "")
         for c in clauses
     )
 
@@ -162,12 +162,12 @@ def history(versions: Sequence[Policy]) -> None:
                 html.escape(policy.author),
                 html.escape(policy.message),
                 str(len(list(policy.clauses()))),
-                widgets.estimate(kappa),
+                markup.estimate(kappa),
                 html.escape(run.judge.name) if run else '<span class="wb-muted">not run</span>',
             ]
         )
     headers = ["", "published", "by", "message", "clauses", "overall κ (dev)", "judge"]
-    st.html(widgets.table(headers, rows, numeric=[4, 5]))
+    st.html(markup.table(headers, rows, numeric=[4, 5]))
 
 
 def difference(versions: Sequence[Policy]) -> None:
@@ -195,7 +195,7 @@ def difference(versions: Sequence[Policy]) -> None:
         st.caption("Both say the same.")
         return
     judged = sections_to_judge(changes, new.keys)
-    titles = widgets.titles(new)
+    titles = markup.titles(new)
     again = ", ".join(titles[key] for key in judged)
     st.caption(
         f"Verdicts may change on: {again}."
@@ -238,7 +238,7 @@ def side_by_side(changes: Sequence[Change]) -> str:
         rows.append([what, *(f'<div class="wb-words wb-small">{text}</div>' for text in halves.values())])
     return (
         '<style>.wb-diff td:first-child{width:9rem}.wb-diff td{width:45%}</style><div class="wb-diff">'
-        + widgets.table(["", "before", "after"], rows)
+        + markup.table(["", "before", "after"], rows)
         + "</div>"
     )
 

@@ -8,7 +8,7 @@ from itertools import groupby
 import pandas as pd
 import streamlit as st
 
-from workbench import evaluation, job_cards, jobs, run_form, widgets
+from workbench import evaluation, job_cards, jobs, markup, run_form, widgets
 from workbench.run import Run
 
 COLUMNS = {
@@ -87,7 +87,7 @@ def cost(run: Run) -> str:
     """Return what a run cost; a judge of our own has no price."""
     if run.judge.kind in ("baseline", "checkpoint") or not run.totals.judgements:
         return "–"
-    return widgets.money(run.totals.cost_usd)
+    return markup.money(run.totals.cost_usd)
 
 
 def open_run(run: Run) -> None:
@@ -108,7 +108,7 @@ def open_run(run: Run) -> None:
                     "Goes on where it was; answers it has are not asked for again.",
                 )
     if run.error:
-        st.error(widgets.plain(run.error))
+        st.error(markup.plain(run.error))
     left, right = st.columns([3, 7], gap="large")
     with left:
         identity(run, job.spec.id if job else "")
@@ -131,7 +131,7 @@ def identity(run: Run, job_id: str) -> None:
         "run": run.id,
         "job": made or "–",
     }
-    st.html(widgets.facts("identity", lines))
+    st.html(markup.facts("identity", lines))
 
 
 def shown(value: object) -> str:
@@ -151,17 +151,17 @@ def agreement(run: Run) -> None:
         st.caption("This run left no judgements.")
         return
     space = widgets.workspace()
-    titles = widgets.titles(space.store.policy(run.policy, run.policy_version))
+    titles = markup.titles(space.store.policy(run.policy, run.policy_version))
     rows = [
         [
-            html.escape(titles[key]), str(found.n), str(found.n_failed), widgets.estimate(found.kappa_quadratic),
-            widgets.number(found.kappa_linear.value), widgets.number(found.exact.value),
-            widgets.number(found.within_one.value), widgets.number(found.bias.value, signed=True),
+            html.escape(titles[key]), str(found.n), str(found.n_failed), markup.estimate(found.kappa_quadratic),
+            markup.number(found.kappa_linear.value), markup.number(found.exact.value),
+            markup.number(found.within_one.value), markup.number(found.bias.value, signed=True),
         ]
         for key, found in evaluation.run_agreement(space, run).items()
     ]  # fmt: skip
     heads = ["agreement on dev", "n", "failed", "quadratic κ", "linear κ", "exact", "within one", "bias"]
-    st.html(widgets.table(heads, rows, numeric=range(1, 8)))
+    st.html(markup.table(heads, rows, numeric=range(1, 8)))
     if run.judge.kind == "checkpoint":
         st.caption(
             "It was trained on these dev labels, so they flatter it: judge it on the holdout, on Compare."
@@ -195,7 +195,7 @@ def failures(run: Run) -> None:
             ]
         )
     with st.expander(f"Failed judgements ({run.totals.failed:,})", icon=":material/error:"):
-        st.html(widgets.table(["pair", "dimensions", "why"], rows[:SHOWN_FAILURES]))
+        st.html(markup.table(["pair", "dimensions", "why"], rows[:SHOWN_FAILURES]))
         if len(rows) > SHOWN_FAILURES:
             st.caption(f"The first {SHOWN_FAILURES} replies are shown.")
 

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from workbench import charts, job_cards, jobs, train_form, training_runs, widgets
+from workbench import charts, job_cards, jobs, markup, train_form, training_runs, widgets
 from workbench.run import Run
 from workbench.store import StoredCheckpoint, StoredJob
 from workbench.training_runs import Watched
@@ -82,7 +82,7 @@ def ended(job: StoredJob) -> None:
         widgets.section(job.spec.title, [watched.state.status])
         job_cards.resume_button(job, watched.state, "Goes on from its last saved state.")
     if watched.state.error:
-        st.error(widgets.plain(watched.state.error))
+        st.error(markup.plain(watched.state.error))
     outcome(job)
     curves(watched)
     job_cards.log(job)
@@ -95,7 +95,7 @@ def curves(watched: Watched) -> None:
             st.caption("The curves appear with the first step.")
         return
     run = run_of(watched.job)
-    titles = widgets.titles(widgets.workspace().store.policy(run.policy, run.policy_version))
+    titles = markup.titles(widgets.workspace().store.policy(run.policy, run.policy_version))
     left, right = st.columns(2, gap="medium")
     options: dict[str, Any] = {"config": {"displayModeBar": False}}
     with left:
@@ -131,8 +131,8 @@ def outcome(job: StoredJob) -> None:
         icon=":material/info:",
     )
     left, right = st.columns(2, gap="large")
-    left.html(widgets.facts("lineage", lineage(checkpoint)))
-    right.html(widgets.facts("figures", figures(checkpoint)))
+    left.html(markup.facts("lineage", lineage(checkpoint)))
+    right.html(markup.facts("figures", figures(checkpoint)))
 
 
 def lineage(checkpoint: StoredCheckpoint) -> dict[str, str]:
