@@ -188,7 +188,7 @@ def test_the_text_mode_cannot_forget_a_retired_id(workspace: Workspace, body: Bo
     reused = authoring.set_clause(
         authoring.add_clause(forgetful, "taste", "Again."), "taste.3", "The number of a retired clause."
     )
-    with pytest.raises(BadInput, match="id taste.3 is retired and cannot be used again"):
+    with pytest.raises(BadInput, match=r"id taste\.3 is retired and cannot be used again"):
         authoring.save(workspace, saved, reused, "Ida")
     assert workspace.store.draft(draft.id) == saved
 

@@ -75,9 +75,8 @@ def tea(workspace: Workspace) -> Iterator[Workspace]:
         workspace.executor.stop(job.handle, kill=True)
 
 
-def commands(
-    group: Any = typer.main.get_command(cli.app), path: tuple[str, ...] = ()
-) -> Iterator[tuple[tuple[str, ...], Any]]:
+def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    group = group or typer.main.get_command(cli.app)
     for name, command in group.commands.items():
         if hasattr(command, "commands"):
             yield from commands(command, (*path, name))
@@ -433,7 +432,7 @@ def test_showing_a_run_by_hand(run: Run, tea: Workspace) -> None:
         tea, "wrong", [(p, {"taste": 2 - i % 3, "strength": 1}) for i, p in enumerate(TEAS)], judge="w"
     )
     data = run("judge", "show", "run-r", "--json").data
-    taste, strength, _ = data["agreement"]
+    taste = data["agreement"][0]
     assert (taste["n"], taste["kappa"]["value"], taste["exact"]["value"], data["split"]) == (
         20,
         1.0,

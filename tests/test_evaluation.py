@@ -317,7 +317,7 @@ def test_what_cannot_be_compared_is_refused(tea: Workspace) -> None:
         with pytest.raises(Refused, match="judge · tea-match v1 has not finished yet"):
             evaluation.compare_runs(tea, first, second)
     elsewhere = a.model_copy(update={"golden": "coffee"})
-    with pytest.raises(Refused, match="ran on golden set 'tea', .* on 'coffee'"):
+    with pytest.raises(Refused, match=r"ran on golden set 'tea', .* on 'coffee'"):
         evaluation.compare_runs(tea, a, elsewhere)
 
 

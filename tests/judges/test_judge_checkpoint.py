@@ -30,6 +30,14 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return fit(student, policy(), examples(), home / "out", Heard()).folder
 
 
+@pytest.fixture(scope="module")
+def by_field(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The same with fields read one by one."""
+    home = tmp_path_factory.mktemp("by-field")
+    student = recipe(tiny(home / "model"), pooling="fields", schedule={"epochs": 20, "head_penalty": 0.001})
+    return fit(student, policy(), examples(), home / "out", Heard()).folder
+
+
 def grade(judge: Judge, under: Policy, pairs: Sequence[Pair]) -> dict[str, Verdict]:
     """All verdicts by pair."""
 
@@ -94,6 +102,39 @@ def test_missing_and_unknown_fields(folder: Path) -> None:
     verdicts = grade(CheckpointJudge(folder), policy(), pairs)
     assert not any(j.failed for verdict in verdicts.values() for j in verdict.judgements)
     assert len(verdicts) == 3
+
+
+def test_fields_are_read_once_and_graded_alike(by_field: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guests = ["smoky a", "green b", "black c"]
+    offers = ["smoky", "green d", "black e f", "red", "white g", "mild"]
+    pairs = [pair(wish, notes, "calm") for notes in offers for wish in guests]
+    judge = CheckpointJudge(by_field)
+    backbone = judge._load().scorer.backbone
+    read = []
+    plain = type(backbone).forward
+
+    def counted(self: Any, input_ids: Any, **kwargs: Any) -> Any:
+        read.append(len(input_ids))
+        return plain(self, input_ids=input_ids, **kwargs)
+
+    monkeypatch.setattr(type(backbone), "forward", counted)
+    together = grade(judge, policy(), pairs)
+    # 18 pairs of 3 fields are one batch: three wishes, one mood, six notes.
+    assert len(pairs) < BATCH
+    assert sum(read) == 10
+    for item in pairs:
+        (alone,) = grade(judge, policy(), [item]).values()
+        for one, other in zip(alone.judgements, together[item.id].judgements, strict=True):
+            assert one.grade == other.grade
+            assert one.probabilities == pytest.approx(other.probabilities, abs=1e-4)
+
+
+def test_fields_missing_or_unknown(by_field: Path) -> None:
+    pairs = [Pair(query={}, document={}), Pair(query={"wishes": "smoky"}, document={"colour": "unseen"})]
+    verdicts = grade(CheckpointJudge(by_field), policy(), pairs)
+    assert not any(j.failed for verdict in verdicts.values() for j in verdict.judgements)
+    assert verdicts[pairs[0].id].usage.input_tokens == 0
+    assert verdicts[pairs[1].id].usage.input_tokens == 3  # [CLS] smoky [SEP]
 
 
 def test_no_pairs_no_verdicts(folder: Path) -> None:

@@ -8,7 +8,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
@@ -18,15 +17,14 @@ from training_samples import pair, policy, recipe, tiny  # noqa: E402
 
 from workbench.backbone import minilm_available  # noqa: E402
 from workbench.errors import BadInput, Conflict, NotFound, Refused, Unavailable, WorkbenchError  # noqa: E402
-from workbench.golden import NOT_APPLICABLE, Pair  # noqa: E402
+from workbench.golden import Pair  # noqa: E402
 from workbench.training.model import (  # noqa: E402
     PairScorer,
-    decide,
     load_checkpoint,
     new_scorer,
     save_checkpoint,
 )
-from workbench.training.record import CheckpointRecord, Head, considered, heads_of, read_record  # noqa: E402
+from workbench.training.record import CheckpointRecord, considered, heads_of, read_record  # noqa: E402
 from workbench.training.tokens import DOCUMENT, QUERY, SPECIAL, PairTokenizer, share  # noqa: E402
 
 KINDS = ["encoder", "decoder"]
@@ -59,6 +57,8 @@ def trained_like(student: Any) -> tuple[PairScorer, PairTokenizer]:
     scorer, tokens = new_scorer(student, policy())
     torch.manual_seed(3)
     torch.nn.init.normal_(scorer.head.weight)
+    if scorer.statistics():
+        scorer.learn_statistics(torch.rand(8, scorer.head.in_features))
     return scorer.eval(), tokens
 
 
@@ -119,7 +119,7 @@ def test_a_dimension_that_names_no_field_considers_all() -> None:
     assert considered(tea) == ("guest.wishes", "guest.mood", "tea.notes")
 
 
-@pytest.mark.parametrize("pooling", ["sides", "mean", "cls", "last"])
+@pytest.mark.parametrize("pooling", ["fields", "sides", "mean", "cls", "last"])
 def test_padding_changes_nothing(backbone: Path, pooling: str) -> None:
     scorer, tokens = trained_like(recipe(backbone, pooling=pooling))
     pairs = [pair("smoky", "green"), pair("black a b c", "red white d e f", "calm")]
@@ -128,7 +128,7 @@ def test_padding_changes_nothing(backbone: Path, pooling: str) -> None:
     torch.testing.assert_close(together, apart, rtol=1e-4, atol=1e-5)
 
 
-@pytest.mark.parametrize("pooling", ["sides", "mean", "cls", "last"])
+@pytest.mark.parametrize("pooling", ["fields", "sides", "mean", "cls", "last"])
 def test_every_pooling_sees_both_sides(tmp_path: Path, pooling: str) -> None:
     # A decoder's first token sees nothing after it, so cls is for encoders.
     kind = "encoder" if pooling == "cls" else "decoder"
@@ -203,30 +203,9 @@ def test_a_backbone_without_some_of_its_weights(encoder: Path) -> None:
         new_scorer(recipe(encoder), policy())
 
 
-def test_decide_by_hand() -> None:
-    head = Head(key="x", levels=(1, 2, 3), allow_na=True)
-    probabilities = np.array(
-        [
-            [0.4, 0.3, 0.3, 0.0],  # cumulative 0.4, 0.7: median 2 though 1 is most probable; mean 1.9
-            [0.3, 0.1, 0.2, 0.4],  # N/A is most probable; without it (1/2, 1/6, 1/3): median 1, mean 11/6
-            [0.0, 0.0, 1.0, 0.0],
-        ]
-    )
-    grades, expected, levels = decide(head, probabilities)
-    assert grades.tolist() == [2, NOT_APPLICABLE, 3]
-    assert expected.tolist() == pytest.approx([1.9, 11 / 6, 3])
-    assert levels[1].tolist() == pytest.approx([1 / 2, 1 / 6, 1 / 3])
-    assert decide(head, probabilities, allow_na=False)[0].tolist() == [2, 1, 3]
-
-
-def test_decide_where_only_na_is_possible() -> None:
-    head = Head(key="x", levels=(0, 1), allow_na=True)
-    grades, expected, levels = decide(head, np.array([[0.0, 0.0, 1.0]]))
-    assert (grades.tolist(), expected.tolist(), levels.tolist()) == ([NOT_APPLICABLE], [0.5], [[0.5, 0.5]])
-
-
-def test_save_and_load_give_the_same_answers(backbone: Path, tmp_path: Path) -> None:
-    student = recipe(backbone, layers=1)
+@pytest.mark.parametrize("pooling", ["fields", "sides"])
+def test_save_and_load_give_the_same_answers(backbone: Path, tmp_path: Path, pooling: str) -> None:
+    student = recipe(backbone, layers=1, pooling=pooling)
     scorer, tokens = trained_like(student)
     saved = save_checkpoint(tmp_path / "checkpoint", scorer, tokens, record(student))
     loaded = load_checkpoint(tmp_path / "checkpoint", policy())
