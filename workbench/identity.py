@@ -33,8 +33,8 @@ def canonical_json(value: Any) -> str:
         raise ValueError(f"not JSON: {error}") from error
 
 
-def _dumped(value: Any) -> str:
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False)
+# One encoder for all: json.dumps would make one a call, a third of the time that hashing a pair takes.
+_dumped = json.JSONEncoder(sort_keys=True, separators=(",", ":"), ensure_ascii=False, allow_nan=False).encode
 
 
 def _normalised(value: Any) -> Any:

@@ -33,8 +33,9 @@ from workbench.training.record import Lineage  # noqa: E402
 SAMPLE = Path(__file__).parents[2]
 STUDENTS = SAMPLE / "students"
 JOB_POLICY = "policies/job-match/v3.yaml"
-FLOOR = 0.40
-"""Least mean kappa of the shipped student on unseen queries; PLACEHOLDER."""
+FLOOR = 0.45
+"""Least mean kappa of the shipped student on dev queries that it never saw. Measured: 0.61 on the fifth that the test
+grades, 0.54 over five other folds; whole-pair pooling (``sides``) reached about 0.2 on unseen queries."""
 
 
 @pytest.fixture(scope="module")
@@ -333,7 +334,6 @@ def test_the_shipped_student_agrees_on_queries_it_never_saw(tmp_path: Path) -> N
         found = agreement(grades, human, queries, dimension.scale, resamples=0).kappa_quadratic.value
         assert found is not None
         kappas.append(found)
-    print("kappas", kappas)
     assert np.mean(kappas) > FLOOR
 
 

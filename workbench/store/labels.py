@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -52,11 +51,12 @@ class LabelStore(GoldenStore):
             if not repeated:
                 current = newest(self._labels(connection, name, few))
                 frame = frame[~_said_already(frame, current)]
-            rows: list[dict[Any, Any]] = [
-                {"golden": name, **row} for row in frame[LABEL_COLUMNS].to_dict("records")
+            values = [frame[name_of].tolist() for name_of in LABEL_COLUMNS]
+            values[LABEL_COLUMNS.index("at")] = list(frame["at"].dt.to_pydatetime())
+            rows = [
+                {"golden": name, **dict(zip(LABEL_COLUMNS, row, strict=True))}
+                for row in zip(*values, strict=True)
             ]
-            for row in rows:
-                row["at"] = row["at"].to_pydatetime() if isinstance(row["at"], pd.Timestamp) else row["at"]
             keys = ["golden", "pair_id", "dimension", "labeler", "at"]
             return self._insert(connection, LabelRow, rows, keys=keys)
 

@@ -46,7 +46,12 @@ class FieldTokenizer(PairTokenizer):
                     "Choose another pooling in the recipe, such as 'sides'.",
                 )
         alone, text = (tokenizer("a", add_special_tokens=special)["input_ids"] for special in (True, False))
-        start = next(i for i in range(len(alone)) if alone[i : i + len(text)] == text)
+        start = next((i for i in range(len(alone)) if alone[i : i + len(text)] == text), None)
+        if start is None:
+            raise BadInput(
+                "The backbone's tokenizer does not put its special tokens around a text.",
+                "Choose another backbone, or another pooling such as 'sides'.",
+            )
         self._first, self._last = alone[:start], alone[start + len(text) :]
         least = 2 * max(len(side) for side in self.fields) * (len(alone) - len(text) + 1)
         if max_tokens < least:
