@@ -1,8 +1,11 @@
 """The docs say what the program says."""
 
 import importlib.util
+import json
 import re
 from pathlib import Path
+
+from workbench.policy import Policy
 
 ROOT = Path(__file__).parents[1]
 
@@ -18,3 +21,10 @@ def test_links_between_documents_lead_somewhere():
     for document in [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]:
         for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", document.read_text("utf-8")):
             assert (document.parent / target).exists(), f"{document.name} links to {target}"
+
+
+def test_the_published_policy_schema_is_current():
+    published = json.loads((ROOT / "policies" / "policy.schema.json").read_text("utf-8"))
+    assert published == Policy.model_json_schema(by_alias=True), (
+        "run: workbench app, or documents.write_policy_schema"
+    )
