@@ -25,8 +25,8 @@ check: .venv/.dev
 	@echo "Making .venv and installing (about two minutes, once)"
 	@$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or newer is needed; set PYTHON=") if sys.version_info < (3, 11) else None'
 	@$(PYTHON) -m venv .venv
-	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --require-hashes -r constraints-litellm.txt
-	@$(INSTALL) torch==2.13.0
+	@$(BIN)/pip install --quiet --disable-pip-version-check --no-deps --no-warn-conflicts --require-hashes -r constraints-litellm.txt
+	@$(INSTALL) --no-warn-conflicts torch==2.13.0
 	@touch $@
 
 .venv/.app: .venv/.pip pyproject.toml
