@@ -13,7 +13,7 @@ from difflib import SequenceMatcher
 from typing import Any, Literal, TypeVar
 
 from workbench.identity import Value
-from workbench.policy import Body, Clause, Dimension
+from workbench.policy import Body, Clause, Dimension, Gate, Layout, Level, Precedent, Term
 
 ChangeKind = Literal["added", "removed", "reworded", "moved", "split", "changed"]
 Part = Literal[
@@ -75,6 +75,44 @@ def word_diff(before: str, after: str) -> tuple[tuple[str, str], ...]:
     return tuple(runs)
 
 
+def show(part: Any) -> str:
+    """Return the text by which one part of a policy is shown; empty for None, a part that is not there."""
+    match part:
+        case None:
+            return ""
+        case str():
+            return part
+        case bool():
+            return "yes" if part else "no"
+        case int() | float():
+            # The shortest text that tells this number from any other.
+            return repr(part).removesuffix(".0")
+        case list() | tuple():
+            return ", ".join(map(show, part))
+        case Layout():
+            return show(part.field_names())
+        case Term():
+            return part.meaning
+        case Clause():
+            return part.text
+        case Level():
+            return f"{part.name}: {part.criteria}"
+        case Precedent():
+            fields = [
+                f"\n{name}: {text}"
+                for side in (part.pair.query, part.pair.document)
+                for name, text in side.items()
+            ]
+            cites = f" ({show(part.cites)})" if part.cites else ""
+            return f"{'N/A' if part.grade is None else part.grade}: {part.because}{cites}{''.join(fields)}"
+        case Gate():
+            bound = f"at least {part.at_least}" if part.at_most is None else f"at most {part.at_most}"
+            return f"when {part.when}, {bound}" + (f" – {part.because}" if part.because else "")
+        case Dimension():
+            return f"{part.title}: {part.question} ({len(part.clauses)} clauses)"
+    raise TypeError(f"{type(part).__name__} is no part of a policy")
+
+
 def diff(before: Body, after: Body) -> tuple[Change, ...]:
     """Return every difference from ``before`` to ``after`` in reading order; empty when they say the same."""
     changes: list[Change] = []
@@ -86,10 +124,9 @@ def diff(before: Body, after: Body) -> tuple[Change, ...]:
         before.terms,
         after.terms,
         key=lambda t: t.term,
-        show=lambda t: t.meaning,
         ordered=False,
     )
-    changes += _value("pair", DOCUMENT, "pair", before.pair.field_names(), after.pair.field_names())
+    changes += _value("pair", DOCUMENT, "pair", before.pair, after.pair)
     known = {clause.id for _, clause in before.clauses()}
     changes += _clauses(GENERAL, before.general, after.general, known)
     old = {dimension.key: dimension for dimension in before.dimensions}
@@ -121,30 +158,16 @@ def _dimension(a: Dimension, b: Dimension, known: set[str]) -> list[Change]:
     key = b.key
     changes = _text("dimension", key, "title", a.title, b.title)
     changes += _text("question", key, "question", a.question, b.question)
-    changes += _value("weight", key, "weight", _number(a.weight), _number(b.weight))
+    changes += _value("weight", key, "weight", a.weight, b.weight)
     changes += _value("considers", key, "considers", sorted(a.considers), sorted(b.considers))
     changes += _value("allow_na", key, "N/A allowed", a.allow_na, b.allow_na)
     changes += _matched(
         "level", key, a.levels, b.levels,
-        key=lambda level: f"level {level.value}", show=lambda level: f"{level.name}: {level.criteria}", ordered=False,
+        key=lambda level: f"level {level.value}", ordered=False,
     )  # fmt: skip
     changes += _clauses(key, a.clauses, b.clauses, known)
-    changes += _matched(
-        "precedent", key, a.precedents, b.precedents,
-        key=lambda p: p.id,
-        show=lambda p: f"{'N/A' if p.grade is None else p.grade}: {p.because}" + _cited(p.cites) + _fields(p.pair),
-        ordered=False,
-    )  # fmt: skip
+    changes += _matched("precedent", key, a.precedents, b.precedents, key=lambda p: p.id, ordered=False)
     return changes
-
-
-def _cited(ids: Sequence[str]) -> str:
-    return f" ({', '.join(ids)})" if ids else ""
-
-
-def _fields(example: Any) -> str:
-    texts = [f"{name}: {text}" for side in (example.query, example.document) for name, text in side.items()]
-    return "".join(f"\n{text}" for text in texts)
 
 
 def _overall(before: Body, after: Body) -> list[Change]:
@@ -152,13 +175,8 @@ def _overall(before: Body, after: Body) -> list[Change]:
     changes = _value(
         "combine", OVERALL_RULE, "combine", a.combine.replace("_", " "), b.combine.replace("_", " ")
     )
-    changes += _matched(
-        "gate", OVERALL_RULE, a.gates, b.gates, key=lambda g: g.id,
-        show=lambda g: f"when {g.when}, " + (f"at most {g.at_most}" if g.at_most is not None else f"at least {g.at_least}")
-        + (f" – {g.because}" if g.because else ""),
-    )  # fmt: skip
-    cuts = [", ".join(map(_number, rule.cut_points)) for rule in (a, b)]
-    changes += _value("cut_points", OVERALL_RULE, "cut points", *cuts)
+    changes += _matched("gate", OVERALL_RULE, a.gates, b.gates, key=lambda g: g.id)
+    changes += _value("cut_points", OVERALL_RULE, "cut points", a.cut_points, b.cut_points)
     return changes
 
 
@@ -166,7 +184,7 @@ def _clauses(
     section: str, before: Sequence[Clause], after: Sequence[Clause], known: set[str]
 ) -> list[Change]:
     """Return the changes of one section's clauses; ``known`` are the ids of all clauses before."""
-    changes = _matched("clause", section, before, after, key=lambda c: c.id, show=lambda c: c.text)
+    changes = _matched("clause", section, before, after, key=lambda c: c.id)
     splits = {c.id: c.split_from for c in after if c.split_from in known and c.id not in known}
     return [
         change.model_copy(update={"kind": "split", "origin": splits[change.id]})
@@ -183,7 +201,6 @@ def _matched(
     after: Sequence[Item],
     *,
     key: Callable[[Item], str],
-    show: Callable[[Item], str],
     ordered: bool = True,
 ) -> list[Change]:
     old = {key(item): item for item in before}
@@ -233,21 +250,12 @@ def _text(part: Part, section: str, name: str, a: str, b: str) -> list[Change]:
     return [] if a == b else [Change(kind="reworded", part=part, section=section, id=name, before=a, after=b)]
 
 
-def _number(value: float) -> str:
-    """Return the shortest text that tells ``value`` from any other number."""
-    return repr(value).removesuffix(".0")
-
-
 def _value(part: Part, section: str, name: str, a: Any, b: Any) -> list[Change]:
     if a == b:
         return []
-    shown = [
-        ", ".join(x) if isinstance(x, list) else {True: "yes", False: "no"}.get(x, str(x)) for x in (a, b)
-    ]
-    return [Change(kind="changed", part=part, section=section, id=name, before=shown[0], after=shown[1])]
+    return [Change(kind="changed", part=part, section=section, id=name, before=show(a), after=show(b))]
 
 
 def _whole(kind: ChangeKind, dimension: Dimension) -> Change:
-    text = f"{dimension.title}: {dimension.question} ({len(dimension.clauses)} clauses)"
-    side = {"after": text} if kind == "added" else {"before": text}
+    side = {"after" if kind == "added" else "before": show(dimension)}
     return Change(kind=kind, part="dimension", section=dimension.key, id=dimension.key, **side)
