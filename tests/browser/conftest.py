@@ -39,9 +39,12 @@ class App:
     log: Path
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[object]:
-    """The browser; its absence skips, or fails where WORKBENCH_REQUIRE_BROWSER is set (as in CI)."""
+    """The browser; its absence skips, or fails where WORKBENCH_REQUIRE_BROWSER is set (as in CI).
+
+    It ends with its module: while it runs, Playwright keeps an event loop in this thread, and nothing else may.
+    """
     path = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if path is None:
         missing = "no Chromium on this machine (Debian: apt-get install chromium)"
