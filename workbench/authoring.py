@@ -1,39 +1,76 @@
-"""Verbs of policy authoring: read, compare, draft, lint, publish."""
+"""Verbs of policy authoring: drafts that several people may edit at once, publishing, restoring.
+
+Whoever edits a draft edits what they last saw of it. Saving merges that edit with what others saved meanwhile, part
+by part (:mod:`workbench.policy_merge`); only where both changed the same part otherwise does it stop, with an
+:class:`EditConflict` that holds both texts. Publishing merges in the same way with a version that was published
+since the draft was begun.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
-
-from pydantic import ValidationError
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import lru_cache
+from itertools import pairwise
 
 from workbench.documents import parse_policy, write_policy, write_policy_schema
-from workbench.errors import BadInput, Conflict, Refused, WorkbenchError
-from workbench.identity import content_hash
-from workbench.policy import Body, Clause, Dimension, Gate, Level, Policy
+from workbench.errors import BadInput, Conflict, Refused
+from workbench.golden import Pair
+from workbench.linting import findings
+from workbench.policy import Body, Policy
 from workbench.policy_diff import Change, diff
-from workbench.policy_lint import Finding, lint
-from workbench.store import Draft
+from workbench.policy_edit import add_precedent, edit
+from workbench.policy_merge import Choice, Merged, merge, resolve
+from workbench.store import Draft, Store
 from workbench.store.base import now
+from workbench.trial_pairs import checked_pairs
 from workbench.workspace import Workspace
-from workbench.yamltext import YamlText, describe, dump, validate
 
 __all__ = [
-    "add_clause",
-    "body_from_text",
-    "body_text",
+    "Edit",
+    "EditConflict",
+    "base_body",
+    "bring_up_to_date",
     "changes_between",
-    "edit",
-    "findings",
+    "edits",
+    "incoming",
+    "new_draft",
     "open_draft",
     "publish",
-    "retire_clause",
+    "rename",
+    "restore",
     "save",
-    "set_clause",
-    "set_dimension",
-    "set_level",
-    "set_overall",
+    "settle",
+    "start_draft",
+    "undo",
+    "with_precedent",
 ]
+
+_ATTEMPTS = 5
+"""Saves that are merged and tried again when somebody else is a moment faster."""
+
+
+class EditConflict(Conflict):
+    """Two people changed the same parts otherwise. Nothing was written; ``merged`` holds both, for :func:`settle`."""
+
+    def __init__(self, message: str, hint: str, *, merged: Merged, theirs: Draft, base_version: int) -> None:
+        """Keep the merge, the draft as it is now, and the version it will be based on once settled."""
+        super().__init__(message, hint)
+        self.merged = merged
+        self.theirs = theirs
+        self.base_version = base_version
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What one person changed in a draft, in one save or in several within a minute."""
+
+    revision: int
+    author: str
+    since: datetime
+    at: datetime
+    changes: tuple[Change, ...]
 
 
 def changes_between(workspace: Workspace, name: str, before: int, after: int) -> tuple[Change, ...]:
@@ -41,154 +78,226 @@ def changes_between(workspace: Workspace, name: str, before: int, after: int) ->
     return diff(workspace.store.policy(name, before), workspace.store.policy(name, after))
 
 
+# Drafts
+
+
+def start_draft(workspace: Workspace, name: str, author: str, *, title: str = "") -> Draft:
+    """Return a new draft that says what the newest version of a policy says."""
+    newest = workspace.store.policy(name)
+    return _started(workspace, name, newest.body(), author, base_version=newest.version, title=title)
+
+
 def open_draft(workspace: Workspace, name: str, author: str) -> Draft:
     """Return the author's newest draft of a policy, or a new one based on the newest version."""
     for draft in workspace.store.drafts(name):
         if draft.author == author:
             return draft
-    return workspace.store.start_draft(name, workspace.store.policy(name), author)
+    return start_draft(workspace, name, author)
+
+
+def new_draft(workspace: Workspace, name: str, body: Body, author: str, title: str = "") -> Draft:
+    """Return a new draft that says ``body``: of a policy that is not published yet, or of the newest version.
+
+    Raises:
+        BadInput: for a name that a policy cannot have.
+        Refused: if there is a draft of a new policy of this name already.
+    """
+    if name in workspace.store.policy_names():
+        newest = workspace.store.policy(name)
+        body = _keeping_ids(body, newest, in_use=_ids(body))
+        return _started(workspace, name, body, author, base_version=newest.version, title=title)
+    _check_name(name, body)
+    if others := workspace.store.drafts(name):
+        raise Refused(
+            f"{others[0].author} has begun a policy called '{name}' already.",
+            "Choose another name, or open that draft.",
+        )
+    return _started(workspace, name, body, author, base_version=0, title=title)
+
+
+def restore(workspace: Workspace, name: str, version: int, author: str) -> Draft:
+    """Return a new draft of the newest version that says again what an earlier one said.
+
+    Clauses that were retired since come back under their ids: they are the same clauses.
+
+    Raises:
+        Refused: if the newest version says the same.
+    """
+    newest, wanted = workspace.store.policy(name), workspace.store.policy(name, version)
+    if not diff(newest, wanted):
+        raise Refused(f"{newest.label} says the same as v{version}.", "Choose another version to restore.")
+    body = _keeping_ids(wanted.body(), newest, in_use=_ids(wanted))
+    title = f"Back to v{version}"
+    return _started(workspace, name, body, author, base_version=newest.version, title=title)
+
+
+def base_body(workspace: Workspace, draft: Draft) -> Body:
+    """Return what a draft is compared with: the version it is based on, or what a new policy began with."""
+    if draft.base_version:
+        return workspace.store.policy(draft.name, draft.base_version)
+    return workspace.store.draft_body(draft.id, 1)
+
+
+def rename(workspace: Workspace, draft: Draft, title: str, author: str) -> Draft:
+    """Give a draft another title."""
+    title = " ".join(title.split())[:120]
+    if title == draft.title:
+        return draft
+    return workspace.store.save_draft(draft, draft.body, author, title=title)
 
 
 def save(workspace: Workspace, draft: Draft, body: Body, author: str) -> Draft:
-    """Keep an edited body as the draft's next revision; one that says the same is not saved again.
+    """Keep an edit of a draft, merged with what others saved since ``draft`` was read; return the draft as it is now.
 
-    Ids that the base version has retired, or that the edit takes out of it, are kept as retired: an edit of the whole
-    text may forget them, and a new clause must not get one of them.
+    Ids that the base version has retired, or that the edit takes out, are kept as retired: an edit of the whole text
+    may forget them, and a new clause must not get one of them. An edit that changes nothing is not saved.
+
+    Args:
+        draft: the draft as the author saw it; ``body`` is an edit of ``draft.body``.
 
     Raises:
         BadInput: if the body uses an id that is retired for good.
+        EditConflict: if somebody else changed the same part otherwise meanwhile.
+        NotFound: if the draft is gone.
+    """
+    base = base_body(workspace, draft)
+    body = _keeping_ids(body, base, draft.body, in_use=_ids(draft.body))
+    if body == draft.body:
+        return workspace.store.draft(draft.id)
+    theirs = draft
+    for _ in range(_ATTEMPTS):
+        merged = body
+        if theirs.revision != draft.revision:
+            outcome = merge(draft.body, theirs.body, body)
+            if outcome.conflicts:
+                raise _clash(outcome, theirs)
+            merged = outcome.body
+        try:
+            return workspace.store.save_draft(theirs, merged, author)
+        except Conflict:
+            theirs = workspace.store.draft(draft.id)
+    raise Conflict("This draft is being saved by several people at once.", "Save again in a moment.")
+
+
+def settle(workspace: Workspace, clash: EditConflict, choices: Mapping[str, Choice], author: str) -> Draft:
+    """Keep an edit whose conflicts a person has settled, part by part; return the draft as it is now.
+
+    Args:
+        choices: for each conflict's place, whose text to keep.
+
+    Raises:
+        BadInput: if a conflict is left open, or the choices break a rule together.
+        EditConflict: if somebody changed these parts again meanwhile.
+    """
+    outcome = resolve(clash.merged, choices)
+    if outcome.conflicts:
+        left = outcome.conflicts[0]
+        raise BadInput(f"{left.id} is not settled yet.", "Choose a text for each part, then keep them.")
+    if clash.base_version == clash.theirs.base_version:
+        return save(workspace, clash.theirs, outcome.body, author)
+    return workspace.store.save_draft(clash.theirs, outcome.body, author, base_version=clash.base_version)
+
+
+def with_precedent(
+    workspace: Workspace, policy: str, body: Body, key: str, pair: Pair, *, grade: int | None, because: str
+) -> Body:
+    """Return ``body`` with a golden pair as a settled example of a dimension: the fields that it considers.
+
+    Raises:
+        BadInput: without a reason, or for a grade that the dimension does not have.
+        Refused: for a pair of the holdout of any golden set of the policy.
+    """
+    checked_pairs(workspace, policy, body.pair, [pair])
+    considered = set(body.dimension(key).considers) or set(body.pair.field_names())
+    texts = {
+        side: {
+            name: fields[name]
+            for name in layout.fields
+            if f"{layout.name}.{name}" in considered and fields.get(name)
+        }
+        for side, layout, fields in (
+            ("query", body.pair.query, pair.query),
+            ("document", body.pair.document, pair.document),
+        )
+    }
+    return add_precedent(body, key, pair=texts, grade=grade, because=because)
+
+
+def edits(workspace: Workspace, draft: Draft, *, after: int = 0) -> list[Edit]:
+    """Return who changed what in a draft since revision ``after``, newest first."""
+    kept = workspace.store.draft_revisions(draft.id)
+    found = [
+        Edit(
+            revision=new.revision,
+            author=new.author,
+            since=new.since,
+            at=new.at,
+            changes=_changes(workspace.store, draft.id, old.revision, new.revision),
+        )
+        for old, new in pairwise(kept)
+        if new.revision > after
+    ]
+    return found[::-1]
+
+
+def undo(workspace: Workspace, draft: Draft, author: str) -> Draft:
+    """Take back the author's newest edit of a draft; what others saved since stays.
+
+    Raises:
+        Refused: if there is none, or somebody changed the same part since.
+    """
+    kept = workspace.store.draft_revisions(draft.id)
+    mine = [i for i, revision in enumerate(kept) if revision.author == author and i > 0]
+    if not mine:
+        raise Refused("There is no edit of yours to take back in this draft.", "")
+    after, before = kept[mine[-1]], kept[mine[-1] - 1]
+    now_body = workspace.store.draft(draft.id)
+    done = workspace.store.draft_body(draft.id, after.revision)
+    outcome = merge(done, now_body.body, workspace.store.draft_body(draft.id, before.revision))
+    if outcome.conflicts:
+        raise Refused(
+            f"{outcome.conflicts[0].id} was changed again since your edit.", "Edit it by hand instead."
+        )
+    if outcome.body == now_body.body:
+        raise Refused("Your last edit has been taken back already.", "")
+    return workspace.store.save_draft(now_body, outcome.body, author)
+
+
+# Publishing
+
+
+def incoming(workspace: Workspace, draft: Draft) -> tuple[Policy, tuple[Change, ...]] | None:
+    """Return the newest version and what it changed since the draft's base; None while the base is the newest."""
+    if not draft.base_version:
+        return None
+    newest = workspace.store.policy(draft.name)
+    if newest.version == draft.base_version:
+        return None
+    return newest, diff(base_body(workspace, draft), newest)
+
+
+def bring_up_to_date(workspace: Workspace, draft: Draft, author: str) -> Draft:
+    """Merge the newest version into a draft and base the draft on it.
+
+    Raises:
+        EditConflict: if draft and version changed the same part otherwise; :func:`settle` ends it.
         Conflict: if somebody saved the draft since it was read.
     """
-    body = _with_retired(body, workspace.store.policy(draft.name, draft.base_version))
-    return draft if body == draft.body else workspace.store.save_draft(draft, body, author)
-
-
-def edit(body: Body, **changes: Any) -> Body:
-    """Return ``body`` with fields replaced, checked as a whole.
-
-    Raises:
-        BadInput: if the result is not a policy; one sentence with the place.
-    """
-    values = {name: getattr(body, name) for name in Body.model_fields} | changes
-    try:
-        return Body.model_validate(values)
-    except ValidationError as error:
-        raise BadInput(*describe(error, "The draft")) from error
-
-
-def set_dimension(body: Body, key: str, **changes: Any) -> Body:
-    """Return ``body`` with fields of one dimension replaced."""
-    body.dimension(key)
-    return edit(body, dimensions=[_updated(d, changes) if d.key == key else d for d in body.dimensions])
-
-
-def set_level(body: Body, key: str, value: int, *, name: str, criteria: str) -> Body:
-    """Return ``body`` with one level's name and criteria replaced."""
-    dimension = body.dimension(key)
-    new = _made(Level, {"value": value, "name": name, "criteria": criteria}, f"Level {value} of {key}")
-    return set_dimension(
-        body, key, levels=[new if level.value == value else level for level in dimension.levels]
-    )
-
-
-def set_clause(body: Body, clause_id: str, text: str) -> Body:
-    """Return ``body`` with one clause's text replaced; its id stays."""
-    section = _section_of(body, clause_id)
-    clauses = [
-        _made(Clause, {"id": c.id, "text": text, "from": c.split_from}, f"Clause {c.id}")
-        if c.id == clause_id
-        else c
-        for c in _clauses(body, section)
-    ]
-    return _with_clauses(body, section, clauses)
-
-
-def add_clause(body: Body, section: str, text: str, *, split_from: str | None = None) -> Body:
-    """Return ``body`` with a clause added at the end of a section (right behind the one it was split from)."""
-    new = _made(
-        Clause,
-        {"id": body.fresh_id(section), "text": text, "from": split_from},
-        f"The new clause of {section}",
-    )
-    clauses = list(_clauses(body, section))
-    ids = [clause.id for clause in clauses]
-    clauses.insert(ids.index(split_from) + 1 if split_from in ids else len(clauses), new)
-    return _with_clauses(body, section, clauses)
-
-
-def retire_clause(body: Body, clause_id: str) -> Body:
-    """Return ``body`` without a clause; its id is kept as used, and precedents stop citing it."""
-    section = _section_of(body, clause_id)
-    dimensions = []
-    for dimension in body.dimensions:
-        precedents = [
-            p.model_copy(update={"cites": tuple(c for c in p.cites if c != clause_id)})
-            for p in dimension.precedents
-        ]
-        clauses = [c for c in dimension.clauses if c.id != clause_id]
-        dimensions.append(
-            dimension.model_copy(update={"precedents": tuple(precedents), "clauses": tuple(clauses)})
-        )
-    general = body.general if section != "general" else [c for c in body.general if c.id != clause_id]
-    return edit(body, dimensions=dimensions, general=general, retired=(*body.retired, clause_id))
-
-
-def set_overall(
-    body: Body,
-    *,
-    weights: dict[str, float],
-    cut_points: Sequence[float],
-    gates: Sequence[dict[str, Any]],
-    combine: str,
-) -> Body:
-    """Return ``body`` with another overall rule; a gate row without an id gets a fresh one."""
-    made: list[Gate] = []
-    used = body
-    for i, row in enumerate(gates):
-        values = {key: value for key, value in row.items() if value not in (None, "")}
-        values.setdefault("id", used.fresh_id("gate"))
-        gate = _made(Gate, values, f"Gate {i + 1}")
-        made.append(gate)
-        # Gates seen so far count as used when the next fresh id is drawn.
-        used = used.model_copy(
-            update={"overall": used.overall.model_copy(update={"gates": (*used.overall.gates, gate)})}
-        )
-    dropped = {gate.id for gate in body.overall.gates} - {gate.id for gate in made}
-    return edit(
-        body,
-        overall={"combine": combine, "cut_points": list(cut_points), "gates": made},
-        dimensions=[_updated(d, {"weight": weights.get(d.key, d.weight)}) for d in body.dimensions],
-        retired=(*body.retired, *sorted(dropped)),
-    )
-
-
-def body_text(body: Body) -> str:
-    """Return a body as YAML, for editing the whole document as text."""
-    return dump(body.model_dump(mode="json", by_alias=True))
-
-
-def body_from_text(text: str) -> Body:
-    """Return the body that YAML text says.
-
-    Raises:
-        BadInput: with the line.
-    """
-    source = YamlText(text, "The draft")
-    return validate(Body, source.data, "The draft", source)
-
-
-def findings(body: Body) -> tuple[Finding, ...]:
-    """Return lint's findings on a body, errors first."""
-    return lint(body)
+    if incoming(workspace, draft) is None:
+        return draft
+    newest, outcome = _merged_with_newest(workspace, draft)
+    return workspace.store.save_draft(draft, outcome.body, author, base_version=newest.version)
 
 
 def publish(workspace: Workspace, draft: Draft, *, message: str, author: str) -> Policy:
     """Publish a draft as the next version: keep it in the store, write its file, discard the draft.
 
+    Where a newer version than the draft's base was published, the draft is merged with it.
+
     Raises:
         BadInput: without a message.
-        Conflict: if a newer version was published since the draft was begun, or somebody saved the draft since it was
-            read.
+        Conflict: if somebody saved the draft since it was read; as :class:`EditConflict`, if draft and newest version
+            changed the same part otherwise.
         NotFound: if the draft was published or discarded meanwhile.
         Refused: if lint finds an error, or nothing was changed.
     """
@@ -198,27 +307,32 @@ def publish(workspace: Workspace, draft: Draft, *, message: str, author: str) ->
     if kept.revision != draft.revision:
         raise Conflict(
             f"{kept.updated_by} saved this draft at {kept.updated_at:%H:%M:%S} UTC, after you opened it.",
-            "Load their version, look at it, then publish.",
+            "Look at what changed, then publish.",
         )
-    newest = workspace.store.policy(draft.name)
-    if newest.version != draft.base_version:
+    body, parent = draft.body, 0
+    if draft.base_version:
+        newest, outcome = _merged_with_newest(workspace, draft)
+        body, parent = _keeping_ids(outcome.body, newest, in_use=_ids(outcome.body)), newest.version
+        if not diff(newest, body):
+            raise Refused(
+                f"The draft says the same as {newest.label}.", "Change something before publishing."
+            )
+    elif draft.name in workspace.store.policy_names():
         raise Conflict(
-            f"{newest.label} was published by {newest.author} after this draft was begun from v{draft.base_version}.",
-            "Start a draft from the newest version and apply your edits there; this draft is kept.",
+            f"A policy called '{draft.name}' was published meanwhile.",
+            "Export this draft and import it under another name.",
         )
-    if not diff(newest, draft.body):
-        raise Refused(f"The draft says the same as {newest.label}.", "Change something before publishing.")
-    errors = [finding for finding in lint(draft.body) if finding.severity == "error"]
+    errors = [finding for finding in findings(workspace, draft.name, body) if finding.severity == "error"]
     if errors:
         more = f" ({len(errors) - 1} more)" if len(errors) > 1 else ""
         raise Refused(
             f"{errors[0].place} {errors[0].message}{more}", "Mend what lint calls an error, then publish."
         )
     policy = Policy.publish(
-        _with_retired(draft.body, newest),
+        body,
         policy=draft.name,
-        version=newest.version + 1,
-        parent=newest.version,
+        version=parent + 1,
+        parent=parent or None,
         message=message.strip(),
         author=author,
         published_at=now().replace(microsecond=0),
@@ -239,44 +353,78 @@ def import_policy(workspace: Workspace, text: str, where: str) -> Policy:
     return policy
 
 
-def draft_key(draft: Draft) -> str:
-    """Return a key that changes with every save, to key widgets by."""
-    return content_hash("draft", [draft.id, draft.revision])
+def _started(
+    workspace: Workspace, name: str, body: Body, author: str, *, base_version: int, title: str
+) -> Draft:
+    title = " ".join(title.split())[:120]
+    return workspace.store.start_draft(name, body, author, base_version=base_version, title=title)
 
 
-def _with_retired(body: Body, base: Body) -> Body:
-    gone = sorted(_ids(base) - _ids(body))
-    retired = tuple(dict.fromkeys((*base.retired, *body.retired, *gone)))
+def _check_name(name: str, body: Body) -> None:
+    """Refuse a name that no published policy could have."""
+    try:
+        Policy.publish(body, policy=name, version=1)
+    except ValueError as error:
+        raise BadInput(
+            f"'{name}' cannot be the name of a policy.",
+            "Use small letters, digits and hyphens, such as job-match.",
+        ) from error
+
+
+def _merged_with_newest(workspace: Workspace, draft: Draft) -> tuple[Policy, Merged]:
+    newest = workspace.store.policy(draft.name)
+    base = base_body(workspace, draft)
+    # Ids that the draft restored are its own again; for the merge they have never been retired.
+    restored = _ids(draft.body) & set(base.retired)
+    outcome = merge(_as_in_use(base, restored), _as_in_use(newest, restored), draft.body)
+    if outcome.conflicts:
+        parts = ", ".join(conflict.id for conflict in outcome.conflicts[:4])
+        raise EditConflict(
+            f"{newest.label}, published by {newest.author}, changed {parts} otherwise than this draft.",
+            "Choose a text for each part, then publish.",
+            merged=outcome,
+            theirs=draft,
+            base_version=newest.version,
+        )
+    return newest, outcome
+
+
+def _clash(outcome: Merged, theirs: Draft) -> EditConflict:
+    parts = ", ".join(conflict.id for conflict in outcome.conflicts[:4])
+    return EditConflict(
+        f"{theirs.updated_by} changed {parts} at {theirs.updated_at:%H:%M:%S} UTC, while you were editing it.",
+        "Both texts are kept below: choose one for each part.",
+        merged=outcome,
+        theirs=theirs,
+        base_version=theirs.base_version,
+    )
+
+
+@lru_cache(maxsize=512)
+def _changes(store: Store, draft_id: str, before: int, after: int) -> tuple[Change, ...]:
+    """What a revision says never changes, so neither does the difference of two."""
+    return diff(store.draft_body(draft_id, before), store.draft_body(draft_id, after))
+
+
+def _keeping_ids(body: Body, *before: Body, in_use: set[str]) -> Body:
+    """Return ``body`` with every id as retired that one of ``before`` had or had retired, and it does not have.
+
+    Args:
+        in_use: ids that may be used although they were retired once: those of a restored clause.
+
+    Raises:
+        BadInput: if the body uses another retired id.
+    """
+    used = _ids(body)
+    gone = [id for other in before for id in (*other.retired, *sorted(_ids(other) - used))]
+    retired = tuple(id for id in dict.fromkeys([*gone, *body.retired]) if id not in used & in_use)
     return body if retired == body.retired else edit(body, retired=retired)
+
+
+def _as_in_use(body: Body, ids: set[str]) -> Body:
+    return edit(body, retired=tuple(id for id in body.retired if id not in ids)) if ids else body
 
 
 def _ids(body: Body) -> set[str]:
     ids = {clause.id for _, clause in body.clauses()} | {gate.id for gate in body.overall.gates}
     return ids | {precedent.id for dimension in body.dimensions for precedent in dimension.precedents}
-
-
-def _updated(dimension: Dimension, changes: dict[str, Any]) -> dict[str, Any]:
-    return {name: getattr(dimension, name) for name in Dimension.model_fields} | changes
-
-
-def _made(model: Any, values: dict[str, Any], where: str) -> Any:
-    return validate(model, values, where)
-
-
-def _section_of(body: Body, clause_id: str) -> str:
-    for section, clause in body.clauses():
-        if clause.id == clause_id:
-            return section
-    raise WorkbenchError(
-        f"There is no clause {clause_id} in this draft.", "It may have been retired; reload the page."
-    )
-
-
-def _clauses(body: Body, section: str) -> tuple[Clause, ...]:
-    return body.general if section == "general" else body.dimension(section).clauses
-
-
-def _with_clauses(body: Body, section: str, clauses: Sequence[Clause]) -> Body:
-    if section == "general":
-        return edit(body, general=tuple(clauses))
-    return set_dimension(body, section, clauses=tuple(clauses))

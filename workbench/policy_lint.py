@@ -3,132 +3,118 @@
 from __future__ import annotations
 
 import itertools
-import math
 import re
+from collections import Counter
 from collections.abc import Iterator
 from difflib import SequenceMatcher
-from typing import Literal
+from functools import lru_cache
 
-from workbench.expression import Expression
-from workbench.identity import Value
-from workbench.policy import Body
+from workbench.policy import Body, Dimension
+from workbench.policy_diff import DOCUMENT
+from workbench.policy_lint_finding import Finding, LintContext, error, warning
+from workbench.policy_lint_overall import overall_findings
+from workbench.policy_lint_pairs import PairTexts
+from workbench.policy_lint_precedents import precedent_findings
+from workbench.policy_lint_words import rules, stems, vague, word_findings
 
-VAGUE = ("appropriate", "reasonable", "sufficient", "adequate", "good enough", "suitable", "somewhat", "etc.")
-MOST_COMBINATIONS = 100_000
-"""Gates over more combinations of grades than this are not tried out."""
+__all__ = ["Finding", "LintContext", "PairTexts", "lint"]
+
 NEARLY_EQUAL = 0.9
 """Share of equal words from which the criteria of two levels count as one wording."""
+ALIKE = 0.85
+"""Cosine similarity from which two criteria say the same, where no figure or negation tells them apart."""
+
+_TELLING = re.compile(
+    r"\d+(?:[.,]\d+)*|\b(?:no|not|none|nothing|never|neither|nor|without|cannot|every|all|each|only|both|half|third"
+    r"|quarters?|one|two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|more|most|less|least|fewer|above"
+    r"|below|over|under|up|down|before|after)\b|n't\b",
+    re.IGNORECASE,
+)
 
 
-class Finding(Value):
-    """One thing to look at. An ``error`` keeps a draft from being published; a ``warning`` does not."""
+def lint(body: Body, context: LintContext | None = None) -> tuple[Finding, ...]:
+    """Return the findings of a document, errors first, each group in reading order of its kind.
 
-    severity: Literal["error", "warning"]
-    place: str
-    message: str
-
-
-def lint(body: Body) -> tuple[Finding, ...]:
-    """Return the findings of a document, errors first, each group in reading order."""
-    found = list(itertools.chain(_levels(body), _clauses(body), _weights(body), _gates(body)))
+    Args:
+        body: The document.
+        context: What is known besides: labels, the texts of pairs, judges. What needs it is left out without it.
+    """
+    context = context or LintContext()
+    found = itertools.chain(
+        _context_window(context),
+        _levels(body, context),
+        _dimensions(body),
+        itertools.chain.from_iterable(map(vague, rules(body))),
+        word_findings(body),
+        precedent_findings(body, context),
+        overall_findings(body, context.grades),
+    )
     return tuple(sorted(found, key=lambda finding: finding.severity != "error"))
 
 
-def _levels(body: Body) -> Iterator[Finding]:
+def _levels(body: Body, context: LintContext) -> Iterator[Finding]:
     for dimension in body.dimensions:
         for level in dimension.levels:
-            place = f"{dimension.key} level {level.value}"
             if not level.criteria:
-                yield Finding(
-                    severity="error",
-                    place=place,
-                    message="has no criteria, so nobody can tell when to give it.",
+                yield error(
+                    "has no criteria, so nobody can tell when to give it.",
+                    dimension.key,
+                    f"level {level.value}",
                 )
-            yield from _vague(place, level.criteria)
         for a, b in itertools.combinations(dimension.levels, 2):
-            first, second = (re.findall(r"\w+", level.criteria.lower()) for level in (a, b))
-            if first and second and SequenceMatcher(None, first, second).ratio() >= NEARLY_EQUAL:
-                yield Finding(
-                    severity="warning",
-                    place=f"{dimension.key} levels {a.value} and {b.value}",
-                    message="have nearly the same wording; say what tells them apart.",
-                )
+            place = f"{dimension.key} levels {a.value} and {b.value}"
+            item = f"level {b.value}"
+            if a.name.casefold() == b.name.casefold():
+                yield warning(f"have one name, '{b.name}'.", dimension.key, item, place)
+            if _nearly_equal(a.criteria, b.criteria):
+                message = "have nearly the same wording; say what tells them apart."
+                yield warning(message, dimension.key, item, place)
+                continue
+            similarity = context.level_similarity.get((dimension.key, a.value, b.value), 0.0)
+            if similarity >= ALIKE and _telling(a.criteria) == _telling(b.criteria):
+                message = f"say nearly the same (similarity {similarity:.2f}); say what tells them apart."
+                yield warning(message, dimension.key, item, place)
 
 
-def _clauses(body: Body) -> Iterator[Finding]:
+def _dimensions(body: Body) -> Iterator[Finding]:
     for dimension in body.dimensions:
-        if not dimension.clauses:
-            yield Finding(
-                severity="warning",
-                place=dimension.key,
-                message="has levels but no clause; edge cases are open.",
-            )
+        if not dimension.clauses and not _spoken_of(dimension, body):
+            yield warning("has levels, but no clause speaks of it; edge cases are open.", dimension.key)
         if not dimension.considers:
-            yield Finding(
-                severity="warning",
-                place=dimension.key,
-                message="does not say which fields it considers; judges see all.",
-            )
-        for precedent in dimension.precedents:
-            if not precedent.cites:
-                yield Finding(
-                    severity="warning",
-                    place=precedent.id,
-                    message="cites no clause, so it cannot be checked.",
-                )
-    for _, clause in body.clauses():
-        yield from _vague(clause.id, clause.text)
+            yield warning("does not say which fields it considers; judges see all.", dimension.key)
 
 
-def _vague(place: str, text: str) -> Iterator[Finding]:
-    words = [word for word in VAGUE if re.search(rf"(?<!\w){re.escape(word)}(?!\w)", text, re.IGNORECASE)]
-    if words:
-        yield Finding(
-            severity="warning",
-            place=place,
-            message=f"says '{words[0]}', which two readers will read differently.",
-        )
-
-
-def _weights(body: Body) -> Iterator[Finding]:
-    if body.overall.combine == "weighted_mean":
-        if not any(dimension.weight for dimension in body.dimensions):
-            yield Finding(
-                severity="error",
-                place="overall",
-                message="all weights are 0, so no pair has an overall grade.",
-            )
-        else:
-            for dimension in body.dimensions:
-                if dimension.weight == 0:
-                    yield Finding(
-                        severity="warning",
-                        place=dimension.key,
-                        message="has weight 0 and does not move the overall grade.",
-                    )
-    top = max(dimension.scale[-1] for dimension in body.dimensions)
-    for cut in body.overall.cut_points:
-        if cut > top:
-            yield Finding(
-                severity="error", place="cut points", message=f"{cut:g} lies above the highest level, {top}."
+def _context_window(context: LintContext) -> Iterator[Finding]:
+    for judge, window in context.windows.items():
+        if context.prompt_tokens > window:
+            yield warning(
+                f"is some {context.prompt_tokens:,} tokens long, and {judge} reads {window:,} at most.",
+                DOCUMENT,
+                place="the policy",
             )
 
 
-def _gates(body: Body) -> Iterator[Finding]:
-    """Try each gate on every combination of the grades it speaks of."""
-    for gate in body.overall.gates:
-        expression = Expression(gate.when)
-        choices: list[list[int | None]] = [
-            [*body.dimension(name).scale, *([None] if body.dimension(name).allow_na else [])]
-            for name in expression.names
-        ]
-        if math.prod(map(len, choices)) > MOST_COMBINATIONS:
-            continue
-        outcomes = {
-            expression.holds(dict(zip(expression.names, combination, strict=True)))
-            for combination in itertools.product(*choices)
-        }
-        if outcomes == {False}:
-            yield Finding(severity="warning", place=gate.id, message=f"'{gate.when}' can never be true.")
-        if outcomes == {True}:
-            yield Finding(severity="warning", place=gate.id, message=f"'{gate.when}' is true of every pair.")
+def _spoken_of(dimension: Dimension, body: Body) -> bool:
+    names = {stems(dimension.title), stems(dimension.key.replace("_", " "))}
+    return any(
+        f" {' '.join(name)} " in f" {' '.join(stems(c.text))} " for c in body.general for name in names
+    )
+
+
+@lru_cache(maxsize=4096)
+def _nearly_equal(a: str, b: str) -> bool:
+    first, second = stems(a), stems(b)
+    if not first or not second:
+        return False
+    if first == second:
+        return True
+    most = 2 * sum((Counter(first) & Counter(second)).values()) / (len(first) + len(second))
+    if most < NEARLY_EQUAL or _telling(a) != _telling(b):  # the order of the words can only lower the share
+        return False
+    return SequenceMatcher(None, first, second).ratio() >= NEARLY_EQUAL
+
+
+@lru_cache(maxsize=4096)
+def _telling(text: str) -> frozenset[tuple[str, int]]:
+    """Return the figures and negations of a text, by which levels of one wording differ all the same."""
+    return frozenset(Counter(found.lower() for found in _TELLING.findall(text)).items())

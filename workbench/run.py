@@ -17,7 +17,7 @@ from workbench.identity import Value, content_hash
 from workbench.policy import Policy
 
 RunStatus = Literal["queued", "running", "finished", "failed", "cancelled"]
-JobKind = Literal["judge_run", "training"]
+JobKind = Literal["judge_run", "training", "trial", "suggestion", "lint"]
 
 
 class JudgeIdentity(Value):

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from policy_samples import body, shipped
 
 from workbench.errors import Conflict, NotFound, Refused
 from workbench.policy import Body, Policy
-from workbench.store import Store
+from workbench.store import Store, policies
 
 
 def version(number: int, title: str = "Tea?") -> Policy:
@@ -72,7 +73,7 @@ def test_any_text_is_kept(store: Store) -> None:
 
 
 def test_a_draft_starts_as_its_base_and_is_kept_with_each_save(store: Store) -> None:
-    draft = store.start_draft("tea-match", version(3), "ann")
+    draft = store.start_draft("tea-match", version(3).body(), "ann", base_version=3)
     assert (draft.base_version, draft.revision, draft.body) == (3, 1, version(3).body())
     saved = store.save_draft(draft, body(title="Better?"), "bob")
     assert (saved.revision, saved.updated_by, saved.body.title) == (2, "bob", "Better?")
@@ -84,18 +85,18 @@ def test_a_draft_starts_as_its_base_and_is_kept_with_each_save(store: Store) -> 
 
 
 def test_the_second_of_two_savers_is_told_who_was_first_and_nothing_is_lost(store: Store) -> None:
-    opened_by_both = store.start_draft("tea-match", version(1), "ann")
+    opened_by_both = store.start_draft("tea-match", version(1).body(), "ann", base_version=1)
     first = store.save_draft(opened_by_both, body(title="Ann's"), "ann")
     with pytest.raises(Conflict, match=r"^ann saved this draft at \d\d:\d\d:\d\d UTC") as caught:
         store.save_draft(opened_by_both, body(title="Bob's"), "bob")
-    assert "Your text is still in the form" in caught.value.hint
+    assert "Nothing was written" in caught.value.hint
     assert store.draft(opened_by_both.id) == first
     merged = store.save_draft(store.draft(opened_by_both.id), body(title="Both"), "bob")
     assert merged.revision == 3
 
 
 def test_of_many_savers_at_once_exactly_one_wins(store: Store) -> None:
-    draft = store.start_draft("tea-match", version(1), "ann")
+    draft = store.start_draft("tea-match", version(1).body(), "ann", base_version=1)
     start = threading.Barrier(5)
     outcomes: list[str] = []
 
@@ -120,7 +121,7 @@ def test_of_many_savers_at_once_exactly_one_wins(store: Store) -> None:
 
 
 def test_a_draft_that_is_gone_is_said_to_be_gone(store: Store) -> None:
-    draft = store.start_draft("tea-match", version(1), "ann")
+    draft = store.start_draft("tea-match", version(1).body(), "ann", base_version=1)
     store.discard_draft(draft.id)
     store.discard_draft(draft.id)  # a second click changes nothing
     with pytest.raises(NotFound, match="This draft is gone"):
@@ -131,8 +132,37 @@ def test_a_draft_that_is_gone_is_said_to_be_gone(store: Store) -> None:
 
 
 def test_the_draft_saved_last_comes_first(store: Store) -> None:
-    one = store.start_draft("tea-match", version(1), "ann")
-    two = store.start_draft("tea-match", version(1), "bob")
+    one = store.start_draft("tea-match", version(1).body(), "ann", base_version=1)
+    two = store.start_draft("tea-match", version(1).body(), "bob", base_version=1)
     assert [draft.id for draft in store.drafts("tea-match")] == [two.id, one.id]
     store.save_draft(one, body(), "ann")
     assert [draft.id for draft in store.drafts("tea-match")] == [one.id, two.id]
+
+
+def test_what_a_draft_said_is_kept_save_by_save(store: Store, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = [datetime(2026, 3, 1, 9, tzinfo=UTC)]
+    monkeypatch.setattr(policies, "now", lambda: clock[0])
+
+    def after(seconds: int) -> None:
+        clock[0] += timedelta(seconds=seconds)
+
+    draft = store.start_draft("tea-match", version(1).body(), "ann", base_version=1, title="Smoke")
+    after(10)
+    draft = store.save_draft(draft, body(title="A"), "ann")  # 2: the first revision stays by itself
+    after(30)
+    draft = store.save_draft(draft, body(title="B"), "ann")  # 3: within a minute of 2, in its place
+    after(40)
+    draft = store.save_draft(draft, body(title="C"), "ann", base_version=2)  # 4: 70 s after 2 was begun
+    after(1)
+    draft = store.save_draft(draft, body(title="D"), "bob")  # 5: somebody else
+    kept = [(r.revision, r.author, r.base_version) for r in store.draft_revisions(draft.id)]
+    assert kept == [(1, "ann", 1), (3, "ann", 1), (4, "ann", 2), (5, "bob", 2)]
+    assert store.draft_revisions(draft.id)[1].since == datetime(2026, 3, 1, 9, 0, 10, tzinfo=UTC)
+    assert [store.draft_body(draft.id, n).title for n in (1, 2, 3, 4, 9)] == [
+        version(1).title, version(1).title, "B", "C", "D",
+    ]  # fmt: skip
+    assert (store.draft(draft.id).title, store.draft(draft.id).base_version) == ("Smoke", 2)
+    store.discard_draft(draft.id)
+    assert store.draft_revisions(draft.id) == []
+    with pytest.raises(NotFound, match="This draft is gone"):
+        store.draft_body(draft.id, 1)

@@ -105,6 +105,24 @@ def test_judgements_are_upserted_by_run_pair_and_dimension(store: Store) -> None
     assert grades["expected"].isna().tolist() == [True, False, True]
 
 
+def test_the_answers_of_a_run_come_with_what_they_cite_and_how_sure_they_are(store: Store) -> None:
+    sure = Judgement(
+        dimension="taste", grade=2, probabilities=(0.1, 0.2, 0.7), cites=("taste.1", "general.1")
+    )
+    plain = Judgement(dimension="body", grade=NOT_APPLICABLE)
+    bad = Judgement(dimension="taste", grade=NOT_GRADED, error="no JSON", cites=("taste.1",))
+    store.add_verdicts("r", [verdict("p2", bad), verdict("p1", sure, plain)])
+    store.add_verdicts("other", [verdict("p1", sure)])
+    found = store.cited("r")
+    assert found[["pair_id", "dimension", "grade", "cites"]].values.tolist() == [
+        ["p1", "body", NOT_APPLICABLE, ()],
+        ["p1", "taste", 2, ("taste.1", "general.1")],
+    ]
+    assert found["confidence"].isna().tolist() == [True, False]
+    assert found["confidence"].iloc[1] == 0.7
+    assert store.cited("nothing").empty
+
+
 def test_judgements_of_many_pairs_are_fetched_in_parts(store: Store) -> None:
     one = Judgement(dimension="taste", grade=1)
     assert store.add_verdicts("r", (verdict(f"p{i}", one) for i in range(1201))) == 1201

@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from workbench.store.comments import Comment, CommentStore
 from workbench.store.golden_sets import GoldenInfo
 from workbench.store.labels import LabelStore
-from workbench.store.policies import Draft, PolicyStore
+from workbench.store.policies import Draft, DraftRevision, PolicyStore
 from workbench.store.runs import RunStore, StoredCheckpoint, StoredJob
 from workbench.store.snapshots import SnapshotInfo, SnapshotStore
+from workbench.store.suggestions import StoredSuggestion, SuggestionStore
 
-__all__ = ["Draft", "GoldenInfo", "SnapshotInfo", "Store", "StoredCheckpoint", "StoredJob"]
+__all__ = [
+    "Comment",
+    "Draft",
+    "DraftRevision",
+    "GoldenInfo",
+    "SnapshotInfo",
+    "Store",
+    "StoredCheckpoint",
+    "StoredJob",
+    "StoredSuggestion",
+]
 
 
-class Store(PolicyStore, LabelStore, SnapshotStore, RunStore):
+class Store(PolicyStore, CommentStore, SuggestionStore, LabelStore, SnapshotStore, RunStore):
     """Everything that is kept. The truth for all; the document folders are its mirror."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import secrets
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import lru_cache
+from typing import Any
 
 import sqlalchemy as sa
 
@@ -12,7 +13,10 @@ from workbench.errors import Conflict, NotFound, Refused
 from workbench.identity import Value, canonical_json
 from workbench.policy import Body, Policy
 from workbench.store.base import StoreBase, now
-from workbench.store.tables import DraftRow, PolicyRow, table
+from workbench.store.tables import DraftRevisionRow, DraftRow, PolicyRow, table
+
+ONE_STRETCH = timedelta(minutes=1)
+"""Saves by one person within this time are kept as one revision: the editor saves at each pause in typing."""
 
 
 class Draft(Value):
@@ -20,13 +24,24 @@ class Draft(Value):
 
     id: str
     name: str
-    base_version: int
+    title: str = ""  # what its author calls it
+    base_version: int  # 0 for a policy that has never been published
     author: str
     body: Body
     revision: int
     created_at: datetime
     updated_at: datetime
     updated_by: str
+
+
+class DraftRevision(Value):
+    """That somebody saved a draft: one save, or several within ``ONE_STRETCH``."""
+
+    revision: int
+    base_version: int
+    author: str
+    since: datetime
+    at: datetime
 
 
 @lru_cache(maxsize=256)
@@ -103,31 +118,35 @@ class PolicyStore(StoreBase):
             f"There is: {', '.join(f'v{p.version}' for p in versions)}.",
         )
 
-    def start_draft(self, name: str, base: Policy, author: str) -> Draft:
-        """Keep and return a new draft that says what ``base`` says."""
+    def start_draft(self, name: str, body: Body, author: str, *, base_version: int, title: str = "") -> Draft:
+        """Keep and return a new draft that says ``body``."""
         moment = now()
         draft = Draft(
             id=f"draft-{secrets.token_hex(8)}",
             name=name,
-            base_version=base.version,
+            title=title,
+            base_version=base_version,
             author=author,
-            body=base.body(),
+            body=body,
             revision=1,
             created_at=moment,
             updated_at=moment,
             updated_by=author,
         )
-        row = draft.model_dump() | {"body": draft.body.model_dump(mode="json", by_alias=True)}
+        row = draft.model_dump() | {"body": _plain(body)}
         with self._write() as connection:
             self._insert(connection, DraftRow, [row])
+            self._insert(connection, DraftRevisionRow, [_revision(draft, since=moment)])
         return draft
 
-    def drafts(self, name: str) -> list[Draft]:
-        """Return the drafts of a policy, the one saved last first."""
+    def drafts(self, name: str | None = None) -> list[Draft]:
+        """Return the drafts of a policy (of all policies by default), the one saved last first."""
         columns = table(DraftRow).c
-        query = sa.select(*columns).where(columns.name == name).order_by(columns.updated_at.desc())
+        query = sa.select(*columns).order_by(columns.updated_at.desc())
+        if name is not None:
+            query = query.where(columns.name == name)
         with self._read() as connection:
-            return [Draft.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+            return [_draft(row) for row in connection.execute(query).mappings()]
 
     def draft(self, draft_id: str) -> Draft:
         """Return one draft.
@@ -136,47 +155,124 @@ class PolicyStore(StoreBase):
             NotFound: if it was published or discarded meanwhile.
         """
         columns = table(DraftRow).c
+        query = sa.select(*columns).where(columns.id == draft_id)
         with self._read() as connection:
-            row = (
-                connection.execute(sa.select(*columns).where(columns.id == draft_id)).mappings().one_or_none()
-            )
+            row = connection.execute(query).mappings().one_or_none()
         if row is None:
             raise NotFound("This draft is gone.", "It was published or discarded; open the policy again.")
-        return Draft.model_validate(dict(row))
+        return _draft(row)
 
-    def save_draft(self, draft: Draft, body: Body, author: str) -> Draft:
+    def save_draft(
+        self,
+        draft: Draft,
+        body: Body,
+        author: str,
+        *,
+        base_version: int | None = None,
+        title: str | None = None,
+    ) -> Draft:
         """Keep ``body`` as the draft's next revision, if nobody saved since ``draft`` was read.
+
+        Args:
+            base_version: where the draft now follows from another version.
+            title: where it is to be called otherwise.
 
         Raises:
             Conflict: if somebody did; says who and when, and nothing is written.
             NotFound: if the draft is gone.
         """
-        drafts = table(DraftRow)
+        drafts, revisions = table(DraftRow), table(DraftRevisionRow)
         moment = now()
-        values = {
-            "body": body.model_dump(mode="json", by_alias=True),
-            "revision": draft.revision + 1,
-            "updated_at": moment,
-            "updated_by": author,
-        }
+        saved = draft.model_copy(
+            update={
+                "body": body,
+                "title": draft.title if title is None else title,
+                "base_version": draft.base_version if base_version is None else base_version,
+                "revision": draft.revision + 1,
+                "updated_at": moment,
+                "updated_by": author,
+            }
+        )
+        values = saved.model_dump(include={"title", "base_version", "revision", "updated_at", "updated_by"})
+        mine = sa.and_(revisions.c.draft_id == draft.id, revisions.c.revision == draft.revision)
         with self._write() as connection:
             done = connection.execute(
                 sa.update(drafts)
                 .where(drafts.c.id == draft.id, drafts.c.revision == draft.revision)
-                .values(**values)
+                .values(body=_plain(body), **values)
             ).rowcount
+            if done:
+                before = connection.execute(
+                    sa.select(revisions.c.author, revisions.c.since).where(mine)
+                ).one()
+                # The first revision stays: it says what the draft began with.
+                together = (
+                    draft.revision > 1 and before.author == author and moment - before.since < ONE_STRETCH
+                )
+                if together:
+                    connection.execute(sa.delete(revisions).where(mine))
+                row = _revision(saved, since=before.since if together else moment)
+                self._insert(connection, DraftRevisionRow, [row])
         if not done:
             newer = self.draft(draft.id)
             raise Conflict(
                 f"{newer.updated_by} saved this draft at {newer.updated_at:%H:%M:%S} UTC, after you opened it.",
-                "Your text is still in the form: load their version, then apply your edit again.",
+                "Nothing was written: load their version, then apply your edit again.",
             )
-        return draft.model_copy(
-            update={"body": body, "revision": draft.revision + 1, "updated_at": moment, "updated_by": author}
-        )
+        return saved
+
+    def draft_revisions(self, draft_id: str) -> list[DraftRevision]:
+        """Return the saves of a draft that are kept, oldest first; [] if the draft is gone."""
+        columns = table(DraftRevisionRow).c
+        query = sa.select(*(columns[name] for name in DraftRevision.model_fields))
+        query = query.where(columns.draft_id == draft_id).order_by(columns.revision)
+        with self._read() as connection:
+            return [DraftRevision.model_validate(dict(row)) for row in connection.execute(query).mappings()]
+
+    def draft_body(self, draft_id: str, revision: int) -> Body:
+        """Return what a draft said at a revision, or at the newest kept one before it.
+
+        Raises:
+            NotFound: if the draft is gone.
+        """
+        columns = table(DraftRevisionRow).c
+        query = sa.select(columns.body).where(columns.draft_id == draft_id, columns.revision <= revision)
+        query = query.order_by(columns.revision.desc()).limit(1)
+        with self._read() as connection:
+            found = connection.execute(query).scalar_one_or_none()
+        if found is None:
+            raise NotFound("This draft is gone.", "It was published or discarded; open the policy again.")
+        return _parsed_body(canonical_json(found))
 
     def discard_draft(self, draft_id: str) -> None:
-        """Remove a draft; nothing happens if it is gone already."""
-        drafts = table(DraftRow)
+        """Remove a draft with its revisions; nothing happens if it is gone already."""
         with self._write() as connection:
+            revisions = table(DraftRevisionRow)
+            connection.execute(sa.delete(revisions).where(revisions.c.draft_id == draft_id))
+            drafts = table(DraftRow)
             connection.execute(sa.delete(drafts).where(drafts.c.id == draft_id))
+
+
+@lru_cache(maxsize=256)
+def _parsed_body(document: str) -> Body:
+    return Body.model_validate_json(document)
+
+
+def _draft(row: Any) -> Draft:
+    return Draft.model_validate(dict(row) | {"body": _parsed_body(canonical_json(row["body"]))})
+
+
+def _plain(body: Body) -> dict[str, Any]:
+    return body.model_dump(mode="json", by_alias=True)
+
+
+def _revision(draft: Draft, *, since: datetime) -> dict[str, Any]:
+    return {
+        "draft_id": draft.id,
+        "revision": draft.revision,
+        "body": _plain(draft.body),
+        "base_version": draft.base_version,
+        "author": draft.updated_by,
+        "since": since,
+        "at": draft.updated_at,
+    }

@@ -11,6 +11,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from workbench.errors import NotFound
+from workbench.golden import NOT_GRADED
 from workbench.identity import Value
 from workbench.run import JobSpec, JobState, Judgement, Run, Verdict
 from workbench.store.base import StoreBase, now
@@ -118,6 +119,22 @@ class RunStore(StoreBase):
             rows = connection.execute(query).all()
         frame = pd.DataFrame([tuple(row) for row in rows], columns=JUDGEMENT_COLUMNS)
         return frame.astype({"grade": np.int_, "expected": np.float64})
+
+    def cited(self, run_id: str) -> pd.DataFrame:
+        """Return pair_id, dimension, grade, confidence and cites of the answers of a run; failed ones are left out.
+
+        ``confidence`` is the highest probability that the judge gave to a level, NaN where it gave none.
+        """
+        columns = table(JudgementRow).c
+        names = ["pair_id", "dimension", "grade", "probabilities", "cites"]
+        query = sa.select(*(columns[name] for name in names)).where(
+            columns.run_id == run_id, columns.grade != NOT_GRADED
+        )
+        with self._read() as connection:
+            rows = connection.execute(query.order_by(columns.pair_id, columns.dimension)).all()
+        found = [(*row[:3], max(row.probabilities or [np.nan]), tuple(row.cites)) for row in rows]
+        frame = pd.DataFrame(found, columns=["pair_id", "dimension", "grade", "confidence", "cites"])
+        return frame.astype({"grade": np.int_, "confidence": np.float64})
 
     def judgements(self, run_id: str, pair_ids: Sequence[str]) -> dict[str, dict[str, Judgement]]:
         """Return pair id -> dimension -> judgement of a run, for the pairs given."""

@@ -67,6 +67,7 @@ class DraftRow(Base, table=True):
     __tablename__ = "draft"
     id: str = Field(primary_key=True)
     name: str = Field(index=True)
+    title: str = Field(sa_column=Column(Prose, nullable=False))
     base_version: int
     author: str
     body: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
@@ -74,6 +75,55 @@ class DraftRow(Base, table=True):
     created_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
     updated_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
     updated_by: str
+
+
+class DraftRevisionRow(Base, table=True):
+    """What a draft said after one of its saves. Saves by one person within a short time are kept as one."""
+
+    __tablename__ = "draft_revision"
+    draft_id: str = Field(primary_key=True)
+    revision: int = Field(primary_key=True)
+    body: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    base_version: int
+    author: str
+    since: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+    at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+
+
+class CommentRow(Base, table=True):
+    """One comment on a part of a policy, whatever version or draft it was read in."""
+
+    __tablename__ = "comment"
+    id: str = Field(primary_key=True)
+    policy: str = Field(index=True)
+    draft_id: str
+    section: str
+    item: str
+    text: str = Field(sa_column=Column(Prose, nullable=False))
+    author: str
+    at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+    reply_to: str
+    quoted: str = Field(sa_column=Column(Prose, nullable=False))
+    resolved_by: str
+    resolved_at: datetime | None = Field(sa_column=Column(UtcTime, nullable=True))
+
+
+class SuggestionRow(Base, table=True):
+    """One edit that a model proposed for a draft, and what a person decided about it."""
+
+    __tablename__ = "suggestion"
+    id: str = Field(primary_key=True)
+    policy: str = Field(index=True)
+    draft_id: str
+    job_id: str
+    section: str
+    item: str
+    record: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    status: str
+    decided_by: str
+    decided_at: datetime | None = Field(sa_column=Column(UtcTime, nullable=True))
+    reason: str = Field(sa_column=Column(Prose, nullable=False))
+    created_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
 
 
 class GoldenRow(Base, table=True):
