@@ -69,8 +69,8 @@ def pair_text(policy: Body, pair: Pair, *, fence: str | None = None) -> str:
     """
     fence = fence or fence_of(policy, pair)
     marker = re.compile(re.escape(fence), re.IGNORECASE)
-    fields = [(name, marker.sub("(marker)", _seen(text)).strip()) for name, text in _fields(policy, pair)]
-    return _render("pair", fence=fence, fields=fields)
+    given = [(name, marker.sub("(marker)", seen(text)).strip()) for name, text in fields(policy, pair)]
+    return _render("pair", fence=fence, fields=given)
 
 
 def fence_of(policy: Body, pair: Pair) -> str:
@@ -81,7 +81,7 @@ def fence_of(policy: Body, pair: Pair) -> str:
     author who wants to write it into a document would need a text that contains its own 64-bit hash, for a
     query that the author does not know.
     """
-    text = canonical_json(_fields(policy, pair)).encode("utf-8", "surrogatepass")
+    text = canonical_json(fields(policy, pair)).encode("utf-8", "surrogatepass")
     return f"pair-{hmac.new(_FENCE_KEY, text, 'sha256').hexdigest()[:16]}"
 
 
@@ -97,7 +97,7 @@ def reply_schema(policy: Body) -> dict[str, Any]:
     before it commits itself. Citations are plain strings: an enumeration of all clauses in every dimension
     passes the providers' limit of 1,000 enumerated values in a long policy, and :func:`read_reply` checks them.
     """
-    return _closed({dimension.key: _answer_schema(dimension) for dimension in policy.dimensions})
+    return closed_object({dimension.key: _answer_schema(dimension) for dimension in policy.dimensions})
 
 
 def read_reply(policy: Body, text: str) -> tuple[Judgement, ...]:
@@ -112,19 +112,21 @@ def read_reply(policy: Body, text: str) -> tuple[Judgement, ...]:
     Raises:
         ReplyError: with one sentence that says what is wrong and where.
     """
-    data = _parse(text)
+    data = parse_object(text)
     known = {clause.id for _, clause in policy.clauses()}
     known |= {precedent.id for dimension in policy.dimensions for precedent in dimension.precedents}
-    _expect_keys(data, policy.keys, "the reply", "dimension")
+    expect_keys(data, policy.keys, "the reply", "dimension")
     return tuple(_judgement(dimension, data[dimension.key], known) for dimension in policy.dimensions)
 
 
-def _fields(policy: Body, pair: Pair) -> list[tuple[str, str]]:
+def fields(policy: Body, pair: Pair) -> list[tuple[str, str]]:
+    """Return (``side.field``, text) of a pair, in the order in which the policy lays it out; texts as they came."""
     sides = ((policy.pair.query, pair.query), (policy.pair.document, pair.document))
     return [(f"{side.name}.{name}", texts.get(name, "")) for side, texts in sides for name in side.fields]
 
 
-def _seen(text: str) -> str:
+def seen(text: str) -> str:
+    """Return ``text`` as a model is to see it: nothing a person would not see, no marks of chat templates."""
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     return _UNSEEN.sub("", text).replace("<|", "< |")
 
@@ -149,7 +151,8 @@ def _render(block: str, **values: Any) -> str:
     return "".join(template.blocks[block](template.new_context(values))).strip()
 
 
-def _closed(properties: dict[str, Any]) -> dict[str, Any]:
+def closed_object(properties: dict[str, Any]) -> dict[str, Any]:
+    """Return the JSON Schema of an object with exactly these properties."""
     return {
         "type": "object",
         "properties": properties,
@@ -163,10 +166,15 @@ def _answer_schema(dimension: Dimension) -> dict[str, Any]:
     if dimension.allow_na:
         grade = {"anyOf": [grade, {"type": "string", "enum": [NA]}]}
     cites = {"type": "array", "items": {"type": "string"}}
-    return _closed({"reason": {"type": "string"}, "cites": cites, "grade": grade})
+    return closed_object({"reason": {"type": "string"}, "cites": cites, "grade": grade})
 
 
-def _parse(text: str) -> Any:
+def parse_object(text: str) -> Any:
+    """Return the JSON object that a reply is; white space and one ``` fence around it are allowed.
+
+    Raises:
+        ReplyError: for anything else, with one sentence.
+    """
     text = text.strip()
     if len(text) > LONGEST_REPLY:
         raise ReplyError(f"the reply has {len(text):,} characters; at most {LONGEST_REPLY:,} are read.")
@@ -175,7 +183,7 @@ def _parse(text: str) -> Any:
     if not body:
         raise ReplyError("the reply is empty; a JSON object is needed.")
     if not body.startswith("{"):
-        raise ReplyError(f"the reply starts with {_shown(body)} and not with a JSON object.")
+        raise ReplyError(f"the reply starts with {shown(body)} and not with a JSON object.")
     try:
         return json.loads(body, object_pairs_hook=_unique, parse_constant=_no_constant)
     except json.JSONDecodeError as error:
@@ -198,7 +206,7 @@ def _unique(items: list[tuple[str, Any]]) -> dict[str, Any]:
     if len(found) < len(items):
         keys = [key for key, _ in items]
         twice = next(key for key in keys if keys.count(key) > 1)
-        raise ReplyError(f"{_shown(twice)} is given twice in one object.")
+        raise ReplyError(f"{shown(twice)} is given twice in one object.")
     return found
 
 
@@ -206,28 +214,33 @@ def _no_constant(name: str) -> Any:
     raise ReplyError(f"the reply is not valid JSON: it holds {name}.")
 
 
-def _expect_keys(data: Any, keys: Sequence[str], where: str, what: str) -> None:
+def expect_keys(data: Any, keys: Sequence[str], where: str, what: str) -> None:
+    """Refuse what is not an object with exactly these keys.
+
+    Raises:
+        ReplyError: with the place ``where`` and the first key that lacks or is too much; ``what`` is what a key is.
+    """
     if not isinstance(data, dict):
-        raise ReplyError(f"{where} must be an object with {', '.join(keys)}, not {_shown(data)}.")
+        raise ReplyError(f"{where} must be an object with {', '.join(keys)}, not {shown(data)}.")
     missing = [key for key in keys if key not in data]
     if missing:
         raise ReplyError(f"{where} lacks {what} {', '.join(missing)}.")
     unknown = [key for key in data if key not in keys]
     if unknown:
-        raise ReplyError(f"{where} has an unknown {what} {_shown(unknown[0])}; there is: {', '.join(keys)}.")
+        raise ReplyError(f"{where} has an unknown {what} {shown(unknown[0])}; there is: {', '.join(keys)}.")
 
 
 def _judgement(dimension: Dimension, answer: Any, known: set[str]) -> Judgement:
     key = dimension.key
-    _expect_keys(answer, ("reason", "cites", "grade"), key, "key")
+    expect_keys(answer, ("reason", "cites", "grade"), key, "key")
     reason, cites = answer["reason"], answer["cites"]
     if not isinstance(reason, str):
-        raise ReplyError(f"{key}.reason must be text, not {_shown(reason)}.")
+        raise ReplyError(f"{key}.reason must be text, not {shown(reason)}.")
     if not isinstance(cites, list) or not all(isinstance(cite, str) for cite in cites):
         raise ReplyError(f"{key}.cites must be a list of rule ids.")
     ids = list(dict.fromkeys(cite.strip().strip("[]") for cite in cites))
     unknown = [cite for cite in ids if cite not in known]
-    note = f" [cited, but not in the policy: {', '.join(map(_shown, unknown[:5]))}]" if unknown else ""
+    note = f" [cited, but not in the policy: {', '.join(map(shown, unknown[:5]))}]" if unknown else ""
     return Judgement(
         dimension=key,
         grade=_grade(dimension, answer["grade"]),
@@ -243,10 +256,10 @@ def _grade(dimension: Dimension, value: Any) -> int:
             return NOT_APPLICABLE
         raise ReplyError(f'{dimension.key}.grade is "N/A", which it does not allow; give one of {allowed}.')
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value // 1:
-        raise ReplyError(f"{dimension.key}.grade is {_shown(value)}; give one of {allowed}, without quotes.")
+        raise ReplyError(f"{dimension.key}.grade is {shown(value)}; give one of {allowed}, without quotes.")
     if value not in dimension.scale:
         raise ReplyError(
-            f"{dimension.key}.grade is {_shown(value)}, outside its scale; give one of {allowed}."
+            f"{dimension.key}.grade is {shown(value)}, outside its scale; give one of {allowed}."
         )
     return int(value)
 
@@ -257,7 +270,8 @@ def _allowed(dimension: Dimension) -> Iterator[str]:
         yield f'"{NA}"'
 
 
-def _shown(value: Any) -> str:
+def shown(value: Any) -> str:
+    """Return what a reply holds as it is quoted in an error: short, on one line."""
     if isinstance(value, dict | list):
         return "an object" if isinstance(value, dict) else "a list"
     text = json.dumps(value, ensure_ascii=True)

@@ -422,7 +422,7 @@ def test_an_unsupported_response_format_falls_back_openly(caplog: pytest.LogCapt
     assert all(not j.failed for v in found for j in v.judgements)
     assert judge.response_mode == "text"
     assert judge.identity == before
-    assert [r.levelname for r in caplog.records if r.name == "workbench.judges.llm"] == ["WARNING"] * 2
+    assert [r.levelname for r in caplog.records if r.name == "workbench.judges.asking"] == ["WARNING"] * 2
     assert "the rest of the run uses json_object" in caplog.text
 
 

@@ -1,0 +1,237 @@
+"""Asking a model for one answer in a given form: retries, rate limits, simpler response formats, one correction."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Literal, TypeVar
+
+from workbench.errors import BadInput
+from workbench.identity import keepable
+from workbench.judges.provider import Completion, FormatRefused, Provider, RequestFailed
+from workbench.prompt import Message, ReplyError
+from workbench.run import Usage
+
+ResponseMode = Literal["json_schema", "json_object", "text"]
+Answer = TypeVar("Answer")
+
+KEPT_OF_REPLY = 20_000
+"""Characters of a raw reply that are kept, and sent back with a correction."""
+LONGEST_BACKOFF_S = 30.0
+
+_MODES: tuple[ResponseMode, ...] = ("json_schema", "json_object", "text")
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Form:
+    """The form of an answer: a name and a JSON Schema, within OpenAI's strict subset."""
+
+    name: str
+    schema: Mapping[str, Any]
+
+    def response_format(self, mode: ResponseMode) -> dict[str, Any] | None:
+        """Return what a request says of it; None where the prompt alone says it."""
+        if mode == "text":
+            return None
+        if mode == "json_object":
+            return {"type": "json_object"}
+        schema = {"name": self.name, "strict": True, "schema": dict(self.schema)}
+        return {"type": "json_schema", "json_schema": schema}
+
+
+@dataclass
+class Bill:
+    """What one answer has taken so far."""
+
+    calls: int = 0
+    latency_ms: float = 0.0
+    answers: list[Completion] = field(default_factory=list)
+
+    def usage(self) -> Usage:
+        """Return the sums. The cost is known only where every answer's price is, and some answer came."""
+        costs = [answer.cost_usd for answer in self.answers]
+        known = [cost for cost in costs if cost is not None]
+        return Usage(
+            calls=self.calls,
+            input_tokens=sum(answer.input_tokens for answer in self.answers),
+            output_tokens=sum(answer.output_tokens for answer in self.answers),
+            cached_input_tokens=sum(answer.cached_input_tokens for answer in self.answers),
+            cost_usd=sum(known) if known and len(known) == len(costs) else None,
+            latency_ms=self.latency_ms,
+        )
+
+
+class Asker:
+    """Asks one provider. Its waits hold for all that ask through it, as a rate limit holds for an account.
+
+    Attributes:
+        response_mode: how the form is enforced now; it only ever becomes simpler.
+        failures_in_a_row: answers in a row that did not come because the provider gave nothing.
+        last_failure: why the newest of them did not come.
+    """
+
+    def __init__(
+        self,
+        provider: Provider,
+        *,
+        response_mode: ResponseMode = "json_schema",
+        max_attempts: int = 5,
+        longest_wait_s: float = 120.0,
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        clock: Callable[[], float] = time.monotonic,
+        jitter: Callable[[float], float] = lambda most: random.uniform(0.0, most),
+    ) -> None:
+        """Take a provider, which whoever asks opens and closes.
+
+        Args:
+            provider: where the model is.
+            response_mode: ``json_schema`` falls back to ``json_object`` and then to ``text`` when the endpoint says
+                that it does not know it, and logs that.
+            max_attempts: requests for one reply, when the transport fails.
+            longest_wait_s: a ``Retry-After`` above this counts as a failure.
+            sleep, clock, jitter: seams for tests; ``jitter`` draws a wait from 0 to its argument (full jitter).
+
+        Raises:
+            BadInput: for values that cannot be used.
+        """
+        if max_attempts < 1:
+            raise BadInput(f"max_attempts is {max_attempts}.", "It must be at least 1.")
+        if response_mode not in _MODES:
+            raise BadInput(f"'{response_mode}' is not a response mode.", f"Use one of {', '.join(_MODES)}.")
+        self._provider = provider
+        self.response_mode: ResponseMode = response_mode
+        self._max_attempts = max_attempts
+        self._longest_wait_s = longest_wait_s
+        self._sleep, self._clock, self._jitter = sleep, clock, jitter
+        self._not_before = float("-inf")
+        self.failures_in_a_row = 0
+        self.last_failure = ""
+
+    async def answer(
+        self,
+        messages: Sequence[Message],
+        form: Form,
+        read: Callable[[str], Answer],
+        bill: Bill,
+        *,
+        again: str = "Answer again, in the form asked for.",
+    ) -> tuple[Answer, str]:
+        """Ask, and once more where the reply does not fit; return what was read and the raw reply.
+
+        Args:
+            read: makes the answer of a reply's text, or raises ReplyError.
+            bill: where the calls are written, whatever becomes of them.
+            again: the end of the request for a correction, behind what is wrong with the reply.
+
+        Raises:
+            RequestFailed: when there is no usable answer; ``reply`` is the last one that came.
+            WorkbenchError: when no request can succeed (the key, the model, the account).
+        """
+        text = await self._reply(messages, form, bill)
+        try:
+            return read(text), text
+        except ReplyError as error:
+            # A reply may hold half a surrogate pair (as a JSON escape), which no request can send back.
+            correction = [
+                {"role": "assistant", "content": keepable(text[:KEPT_OF_REPLY])},
+                {"role": "user", "content": f"That reply cannot be used: {error} {again}"},
+            ]
+        try:
+            text = await self._reply([*messages, *correction], form, bill)
+        except RequestFailed as failure:
+            failure.reply = failure.reply or text
+            raise
+        try:
+            return read(text), text
+        except ReplyError as error:
+            reason = f"the reply did not fit the policy, twice: {error}"
+            raise RequestFailed(reason, again=False, provider_down=False, reply=text) from None
+
+    async def _reply(self, messages: Sequence[Message], form: Form, bill: Bill) -> str:
+        """Return the text of one complete reply.
+
+        Raises:
+            RequestFailed: when there is none after all attempts.
+        """
+        for attempt in range(1, self._max_attempts + 1):
+            try:
+                text = _complete_text(await self._ask(messages, form, bill))
+            except RequestFailed as failure:
+                wait_s = failure.wait_s or 0.0
+                if failure.again and attempt < self._max_attempts and wait_s <= self._longest_wait_s:
+                    await self._wait(attempt, failure.wait_s)
+                    continue
+                self.failures_in_a_row = self.failures_in_a_row + 1 if failure.provider_down else 0
+                if attempt > 1:
+                    failure.reason += f" ({attempt} attempts)"
+                self.last_failure = failure.reason
+                raise
+            self.failures_in_a_row = 0
+            return text
+        raise AssertionError("unreachable: max_attempts is at least 1")
+
+    async def _ask(self, messages: Sequence[Message], form: Form, bill: Bill) -> Completion:
+        """Send one request, with a simpler response format if the endpoint does not know the one asked for."""
+        while True:
+            pause = self._not_before - self._clock()
+            if pause > 0:
+                await self._sleep(pause)
+            mode = self.response_mode
+            started = self._clock()
+            bill.calls += 1
+            try:
+                completion = await self._provider.complete(messages, form.response_format(mode))
+            except FormatRefused as refusal:
+                self._fall_back(mode, str(refusal))
+                continue
+            finally:
+                bill.latency_ms += (self._clock() - started) * 1000
+            bill.answers.append(completion)
+            return completion
+
+    def _fall_back(self, mode: ResponseMode, reason: str) -> None:
+        if mode != self.response_mode:
+            return  # another request met the same refusal first
+        self.response_mode = _MODES[_MODES.index(mode) + 1]
+        _log.warning(
+            "%s does not support response_format %s for %s (%s); the rest of the run uses %s.",
+            self._provider.name, mode, self._provider.model, reason, self.response_mode,
+        )  # fmt: skip
+
+    async def _wait(self, attempt: int, wait_s: float | None) -> None:
+        if wait_s is None:
+            await self._sleep(self._jitter(min(LONGEST_BACKOFF_S, 2.0 ** (attempt - 1))))
+            return
+        # A rate limit holds for the account: every request waits, each a little longer than the last one.
+        self._not_before = max(self._not_before, self._clock() + wait_s)
+        await self._sleep(wait_s + self._jitter(1.0))
+
+
+def _complete_text(completion: Completion) -> str:
+    """Return the text of a completion that is one.
+
+    Raises:
+        RequestFailed: for a refusal, a reply stopped by a filter or cut off (asking again would give the same),
+            and for an empty one (asking again may help).
+    """
+    if completion.refusal:
+        told = " ".join(completion.refusal.split())[:200]
+        raise RequestFailed(f"the model refused: {told}", again=False, provider_down=False)
+    if completion.finish_reason == "content_filter":
+        raise RequestFailed(
+            "stopped by the provider's content filter",
+            again=False,
+            provider_down=False,
+            reply=completion.text,
+        )
+    if completion.finish_reason == "length":
+        reason = "the reply was cut off at the token limit"
+        raise RequestFailed(reason, again=False, provider_down=False, reply=completion.text)
+    if not completion.text.strip():
+        raise RequestFailed("the reply is empty", again=True, provider_down=False)
+    return completion.text
