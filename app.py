@@ -12,6 +12,7 @@ PAGES = {
     "Policy": [
         st.Page("workbench/pages/policy.py", title="Policy", icon=":material/article:"),
         st.Page("workbench/pages/draft.py", title="Draft", icon=":material/edit_document:"),
+        st.Page("workbench/pages/policy_import.py", title="Import a policy", icon=":material/upload:"),
     ],
     "People": [
         st.Page("workbench/pages/golden.py", title="Golden set", icon=":material/fact_check:"),

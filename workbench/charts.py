@@ -291,3 +291,31 @@ def probabilities(levels: Sequence[int], values: Sequence[float]) -> go.Figure:
     figure.update_yaxes(visible=False, range=[0, 1])
     figure.update_xaxes(type="category", showgrid=False)
     return figure
+
+
+def before_after(
+    before: Mapping[int, int],
+    after: Mapping[int, int],
+    names: Mapping[int, str],
+    label_before: str,
+    label_after: str,
+) -> go.Figure:
+    """Return how many pairs are on each level before and after, as bars side by side.
+
+    Args:
+        before, after: level or code -> pairs.
+        names: what levels and codes are called, in the order of the bars.
+    """
+    figure = _figure(180)
+    for name, counts, colour in (
+        (label_before, before, colours.RUN_A),
+        (label_after, after, colours.RUN_B),
+    ):
+        figure.add_bar(
+            x=list(names.values()), y=[counts.get(code, 0) for code in names], name=name,
+            marker={"color": colour}, hovertemplate=f"{name}, %{{x}}: %{{y:,}} pairs<extra></extra>",
+        )  # fmt: skip
+    figure.update_layout(barmode="group", bargap=0.28, bargroupgap=0.06)
+    figure.update_xaxes(type="category", showgrid=False)
+    figure.update_yaxes(gridcolor="rgba(128,128,128,0.18)", nticks=4)
+    return figure

@@ -107,7 +107,16 @@ def choose_policy(label: str = "Policy", key: str = "policy") -> str | None:
     """Draw the choice of a policy by name, bound to the URL; None where there is none."""
     if not has_policy():
         return None
-    names = workspace().store.policy_names()
+    return pick(st.selectbox, label, workspace().store.policy_names(), key=key)
+
+
+def choose_policy_to_edit(label: str = "Policy", key: str = "policy") -> str | None:
+    """Draw the choice of a policy that can be edited: also one that so far is only a draft."""
+    store = workspace().store
+    names = sorted({*store.policy_names(), *(draft.name for draft in store.drafts())})
+    if not names:
+        has_policy()
+        return None
     return pick(st.selectbox, label, names, key=key)
 
 
@@ -236,3 +245,15 @@ def attempt(verb: Any, *args: Any, **kwargs: Any) -> Any:
     except WorkbenchError as error:
         say("error", markup.problem(error))
         return None
+
+
+def leave_for(page: str, **parameters: str) -> None:
+    """Open another page when this one is drawn next; a callback itself cannot. :func:`follow` does it."""
+    st.session_state["_next_page"] = page, parameters
+
+
+def follow() -> None:
+    """Open the page that a callback asked for."""
+    if wanted := st.session_state.pop("_next_page", None):
+        page, parameters = wanted
+        st.switch_page(f"workbench/pages/{page}.py", query_params=parameters)

@@ -13,8 +13,13 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
+from walker import Walker
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser
 
 ROOT = Path(__file__).parents[2]
 FLAGS = [
@@ -57,7 +62,17 @@ def chromium() -> Iterator[object]:
         browser.close()
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
+def walker(chromium: Browser, app: App, tmp_path: Path) -> Iterator[Walker]:
+    """A person before a new browser window."""
+    pictures = Path(os.environ.get("WORKBENCH_SCREENSHOTS") or tmp_path)
+    pictures.mkdir(parents=True, exist_ok=True)
+    page = chromium.new_page(viewport={"width": 1440, "height": 900})
+    yield Walker(page, app.address, pictures)
+    page.close()
+
+
+@pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
     """The workbench on a copy of the shipped documents, with its own database and jobs."""
     root = tmp_path_factory.mktemp("workbench")

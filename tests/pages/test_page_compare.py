@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from page_samples import PAIRS, OpenPage, label, text_of
 
-from workbench import authoring, evaluation, labelling
+from workbench import authoring, evaluation, labelling, policy_edit
 from workbench.workspace import Workspace
 
 WRONG, RIGHT = (0, 2, 0, 2), (2, 0, 2, 0)
@@ -18,7 +18,7 @@ def two_runs(space: Workspace) -> tuple[str, str]:
             label(space, pair, labeler, skills=grade, wishes=1)
     labelling.publish_golden(space, "bakers", message="first", author="anna")
     draft = authoring.open_draft(space, "fit", "anna")
-    body = authoring.set_clause(
+    body = policy_edit.set_clause(
         draft.body, "skills.1", "A skill counts when it was used at work or at school."
     )
     authoring.publish(

@@ -1,4 +1,4 @@
-"""Policy: read a version as a document, its history, and the difference of any two versions by clause."""
+"""Policy: read a version as a document and take it along, its history, the difference of two versions, open drafts."""
 
 from __future__ import annotations
 
@@ -7,240 +7,132 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from workbench import authoring, evaluation, markup, widgets
+from workbench import comments, markup, policy_export, policy_view, widgets
 from workbench.documents import policy_text
-from workbench.policy import OVERALL, Clause, Dimension, Policy
-from workbench.policy_diff import Change, sections_to_judge
+from workbench.pages.policy_difference import difference
+from workbench.pages.policy_history import history
+from workbench.policy import Policy
+from workbench.store import Draft
 
 WHOLE = "whole document"
+VIEWS = ["Read", "History", "Difference", "Drafts"]
+_WIDTHS = [3, 1.6, 0.8, 2, 1]
 
 
 def page() -> None:
     """Draw the chosen view of the chosen policy."""
-    if not widgets.has_policy():
-        return
+    widgets.follow()
+    widgets.flash()
     space = widgets.workspace()
-    top = st.columns([2, 2, 3], vertical_alignment="bottom")
+    if not space.store.policy_names():
+        widgets.empty(
+            "No policies yet.",
+            "Import a document, or put one under `policies/<name>/v1.yaml` and run `workbench sync`.",
+        )
+        import_link()
+        draft_list(space.store.drafts())
+        return
+    top = st.columns([2, 3, 3], vertical_alignment="bottom")
     with top[0]:
         name = widgets.choose_policy()
     versions = space.store.policy_versions(name)
     with top[1]:
-        view = widgets.pick(st.segmented_control, "View", ["Read", "History", "Difference"], key="view")
+        view = widgets.pick(st.segmented_control, "View", VIEWS, key="view")
     with top[2], st.container(horizontal=True, horizontal_alignment="right"):
-        st.page_link("workbench/pages/draft.py", label="Edit a draft", icon=":material/edit:")
-    {"Read": read, "History": history, "Difference": difference}[view or "Read"](versions)
+        import_link()
+        st.page_link(
+            "workbench/pages/draft.py",
+            label="Edit a draft",
+            icon=":material/edit:",
+            query_params={"policy": name},
+        )
+    {"Read": read, "History": history, "Difference": difference, "Drafts": drafts}[view or "Read"](versions)
+
+
+def import_link() -> None:
+    """Draw the link to the import."""
+    st.page_link("workbench/pages/policy_import.py", label="Import a document", icon=":material/upload:")
 
 
 def read(versions: Sequence[Policy]) -> None:
-    """Draw one version as a document."""
+    """Draw one version as a document, with the comments that are open on its parts."""
     numbers = [policy.version for policy in versions][::-1]
     left, right = st.columns([1, 4], gap="large")
     with left:
         number = widgets.pick(st.selectbox, "Version", numbers, key="version", format_func="v{}".format)
         policy = next(policy for policy in versions if policy.version == number)
-        sections = [WHOLE, "general", *policy.keys, OVERALL]
-        titles = markup.titles(policy) | {
-            WHOLE: "Whole document",
-            "general": "General rules",
-            OVERALL: "Overall rule",
-        }
-        section = widgets.pick(st.radio, "Section", sections, key="section", format_func=titles.get)
-        st.download_button(
-            "YAML", policy_text(policy), f"{policy.name}-v{policy.version}.yaml", icon=":material/download:"
-        )
+        titles = {WHOLE: "Whole document", **policy_view.sections(policy)}
+        section = widgets.pick(st.radio, "Section", list(titles), key="section", format_func=titles.get)
+        downloads(policy)
+    space = widgets.workspace()
+    threads = comments.open_counts(comments.threads(space, policy.name, policy))
     with right:
         date = f"{policy.published_at:%d %B %Y}" if policy.published_at else ""
-        widgets.header(policy.title, f"{policy.author}, {date}. {policy.message}", [policy.label])
-        for key in sections[1:]:
+        said = " · ".join(filter(None, [policy.author, date, policy.message]))
+        count = sum(threads.values())
+        tags = [policy.label, *([markup.several(count, "open comment")] if count else [])]
+        widgets.header(policy.title, said, tags)
+        for key in list(titles)[1:]:
             if section in (WHOLE, key):
-                document_section(policy, key)
+                policy_view.document_section(policy, key, threads)
 
 
-def document_section(policy: Policy, key: str) -> None:
-    """Draw one section of a policy as people read it."""
-    if key == "general":
-        if policy.purpose:
-            st.markdown(policy.purpose)
-        if policy.terms:
-            with st.expander(f"Terms ({len(policy.terms)})"):
-                st.html("".join(markup.clause(term.term, markup.md(term.meaning)) for term in policy.terms))
-        if policy.general:
-            st.subheader("General rules")
-            st.html(clause_list(policy.general))
-    elif key == OVERALL:
-        overall_rule(policy)
-    else:
-        dimension_section(policy, policy.dimension(key))
+def downloads(policy: Policy) -> None:
+    """Draw one button a format; a document is made when its button is pressed."""
+    st.html('<div class="wb-eyebrow" style="margin-top:8px">download</div>')
+    formats = {
+        "YAML": (policy_text, "yaml", "text/yaml", "The file as it lies under policies/."),
+        "Markdown": (policy_export.to_markdown, "md", "text/markdown", "For a word processor; it can be imported again."),
+        "HTML": (policy_export.to_html, "html", "text/html", "Ready to print: contents, numbered clauses, a page a dimension."),
+    }  # fmt: skip
+    with st.container(gap=None):
+        for label, (make, ending, mime, what) in formats.items():
+            st.download_button(
+                label, lambda make=make: make(policy), f"{policy.name}-v{policy.version}.{ending}", mime,
+                key=f"download_{ending}", help=what, icon=":material/download:", on_click="ignore", type="tertiary",
+            )  # fmt: skip
 
 
-def dimension_section(policy: Policy, dimension: Dimension) -> None:
-    """Draw one dimension: question, levels, clauses, precedents."""
-    st.subheader(dimension.title, anchor=dimension.key)
-    na = "N/A allowed" if dimension.allow_na else "always graded"
-    st.markdown(f"**{dimension.question}**")
-    st.caption(
-        f"weight {dimension.weight:g} · {na} · considers {', '.join(dimension.considers) or 'everything'}"
-    )
-    rows = [
-        [
-            markup.chip(level.value, dimension.scale),
-            f"<b>{html.escape(level.name)}</b>",
-            markup.md(level.criteria),
-        ]
-        for level in reversed(dimension.levels)
-    ]
-    levels = markup.table(["grade", "name", "criteria"], rows)
-    st.html(f'<div class="wb-doc">{levels}{clause_list(dimension.clauses)}</div>')
-    if dimension.precedents:
-        with st.expander(f"Precedents ({len(dimension.precedents)})"):
-            for precedent in dimension.precedents:
-                grade = precedent.grade if precedent.grade is not None else -2
-                sides = "".join(
-                    f'<div class="wb-small"><b>{html.escape(side)}.{html.escape(field)}</b>: {html.escape(text)}</div>'
-                    for side, fields in (
-                        (policy.pair.query.name, precedent.pair.query),
-                        (policy.pair.document.name, precedent.pair.document),
-                    )
-                    for field, text in fields.items()
-                )
-                cites = " ".join(f'<span class="wb-tag">{html.escape(c)}</span>' for c in precedent.cites)
-                body = f"{sides}<p>{markup.chip(grade, dimension.scale)} {html.escape(precedent.because)} {cites}</p>"
-                st.html(markup.clause(precedent.id, body))
-
-
-def overall_rule(policy: Policy) -> None:
-    """Draw how the dimension grades combine."""
-    rule = policy.overall
-    st.subheader("Overall rule")
-    how = (
-        "weighted mean of the dimension grades"
-        if rule.combine == "weighted_mean"
-        else "lowest dimension grade"
-    )
-    cuts = ", ".join(f"{cut:g}" for cut in rule.cut_points)
-    st.markdown(f"The {how}, cut at {cuts} into grades 0–{rule.scale[-1]}; then the gates, in this order.")
-    weights = [[html.escape(d.title), f"{d.weight:g}"] for d in policy.dimensions]
-    gates = [
-        markup.clause(
-            gate.id,
-            f"when <code>{html.escape(gate.when)}</code>: "
-            + (f"at most {gate.at_most}" if gate.at_most is not None else f"at least {gate.at_least}")
-            + f'<div class="wb-muted wb-small">{html.escape(gate.because)}</div>',
-        )
-        for gate in rule.gates
-    ]
-    left, right = st.columns([1, 2], gap="large")
-    left.html(markup.table(["dimension", "weight"], weights, numeric=[1]))
-    right.html("".join(gates) or '<span class="wb-muted">no gates</span>')
-
-
-def clause_list(clauses: Sequence[Clause]) -> str:
-    """Return numbered rules as HTML."""
-    return "".join(
-        markup.clause(c.id, markup.md(c.text), f"split from {c.split_from}" if c.split_from else "")
-        for c in clauses
-    )
-
-
-def history(versions: Sequence[Policy]) -> None:
-    """Draw all versions with their messages and the agreement of the newest run of each."""
+def drafts(versions: Sequence[Policy]) -> None:
+    """Draw the open drafts of the policy, and those of policies that are not published yet."""
     space = widgets.workspace()
-    widgets.header("History", "Every published version, newest first; a published version never changes.")
-    newest_run = {}
-    for run in reversed(space.store.runs(policy=versions[0].name)):
-        if run.status == "finished" and run.judge.kind != "checkpoint":
-            newest_run[run.policy_version] = run
-    rows = []
-    for policy in reversed(versions):
-        run = newest_run.get(policy.version)
-        kappa = evaluation.run_agreement(space, run)[OVERALL].kappa_quadratic if run else None
-        date = f"{policy.published_at:%d %b %Y}" if policy.published_at else "–"
-        rows.append(
-            [
-                f"<b>v{policy.version}</b>",
-                date,
-                html.escape(policy.author),
-                html.escape(policy.message),
-                str(len(list(policy.clauses()))),
-                markup.estimate(kappa),
-                html.escape(run.judge.name) if run else '<span class="wb-muted">not run</span>',
-            ]
-        )
-    headers = ["", "published", "by", "message", "clauses", "overall κ (dev)", "judge"]
-    st.html(markup.table(headers, rows, numeric=[4, 5]))
-
-
-def difference(versions: Sequence[Policy]) -> None:
-    """Draw the difference of two versions side by side, by clause."""
-    if len(versions) < 2:
+    name = versions[0].name
+    found = space.store.drafts()
+    mine = [draft for draft in found if draft.name == name]
+    widgets.header("Drafts", f"Edits of {name} that are not published yet; anybody may open them.")
+    if not mine:
         widgets.empty(
-            "There is only one version.", "Edit a draft and publish it; the difference is shown here."
+            "No open drafts.", "Begin one on the Draft page, import a document, or restore a version."
         )
-        return
-    by_number = {policy.version: policy for policy in versions}
-    numbers = list(by_number)
-    left, right, _ = st.columns([1, 1, 3])
-    with left:
-        before = widgets.pick(
-            st.selectbox, "From", numbers, key="from", default=numbers[-2], format_func="v{}".format
-        )
-    with right:
-        after = widgets.pick(
-            st.selectbox, "To", numbers, key="to", default=numbers[-1], format_func="v{}".format
-        )
-    changes = authoring.changes_between(widgets.workspace(), versions[0].name, before, after)
-    new = by_number[after]
-    widgets.header(f"v{before} → v{after}: {len(changes)} changes", new.message)
-    if not changes:
-        st.caption("Both say the same.")
-        return
-    judged = sections_to_judge(changes, new.keys)
-    titles = markup.titles(new)
-    again = ", ".join(titles[key] for key in judged)
-    st.caption(
-        f"Verdicts may change on: {again}."
-        if judged
-        else "No verdict can change: only the overall rule or weights differ."
-    )
-    names = {"document": "Document", "general": "General rules", "overall": "Overall rule"} | {
-        k: titles[k] for k in new.keys
-    }
-    for section in [
-        "document",
-        "general",
-        *dict.fromkeys(c.section for c in changes if c.section in new.keys),
-        "overall",
-    ]:
-        mine = [change for change in changes if change.section == section]
-        if mine:
-            st.html(
-                f'<div class="wb-eyebrow" style="margin-top:10px">{html.escape(names.get(section, section))}</div>'
-            )
-            st.html(side_by_side(mine))
-    gone = [change for change in changes if change.section not in names]
-    if gone:
-        st.html(side_by_side(gone))
+    draft_list(mine)
+    published = set(space.store.policy_names())
+    if others := [draft for draft in found if draft.name not in published]:
+        widgets.section("Policies that are not published yet")
+        draft_list(others)
 
 
-def side_by_side(changes: Sequence[Change]) -> str:
-    """Return changes as rows: what, before with removed words marked, after with added words marked."""
-    rows = []
-    for change in changes:
-        origin = f" from {change.origin}" if change.origin else ""
-        what = f'{html.escape(change.id)}<br><span class="wb-tag">{change.kind}{html.escape(origin)}</span>'
-        halves = {"-": "", "+": ""}
-        whole = change.kind in ("added", "removed", "split", "moved")
-        for op, text in [("-", change.before), ("+", change.after)] if whole else change.words:
-            escaped = html.escape(text)
-            for side, mark in (("-", "del"), ("+", "ins")):
-                if op in ("=", side):
-                    halves[side] += f"<{mark}>{escaped}</{mark}>" if op == side and not whole else escaped
-        rows.append([what, *(f'<div class="wb-words wb-small">{text}</div>' for text in halves.values())])
-    return (
-        '<style>.wb-diff td:first-child{width:9rem}.wb-diff td{width:45%}</style><div class="wb-diff">'
-        + markup.table(["", "before", "after"], rows)
-        + "</div>"
-    )
+def draft_list(found: Sequence[Draft]) -> None:
+    """Draw drafts one a line, each with a link that opens it."""
+    for i, draft in enumerate(found):
+        if i == 0:
+            for column, head in zip(
+                st.columns(_WIDTHS), ("draft", "by", "from", "last saved", ""), strict=True
+            ):
+                column.html(f'<div class="wb-eyebrow">{head}</div>')
+        cells = st.columns(_WIDTHS, vertical_alignment="center")
+        title = draft.title or (f"from v{draft.base_version}" if draft.base_version else draft.name)
+        saved = f"{draft.updated_at:%d %b %Y %H:%M} UTC"
+        by = f" by {html.escape(draft.updated_by)}" if draft.updated_by != draft.author else ""
+        cells[0].html(f"<b>{html.escape(title)}</b>")
+        cells[1].html(html.escape(draft.author))
+        cells[2].html(f"v{draft.base_version}" if draft.base_version else "new")
+        cells[3].html(f'<span class="wb-muted">{saved}{by}</span>')
+        cells[4].page_link(
+            "workbench/pages/draft.py",
+            label="Open",
+            icon=":material/edit:",
+            query_params={"policy": draft.name, "draft": draft.id},
+        )
 
 
 page()

@@ -1,0 +1,158 @@
+"""Commands about judge runs."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from workbench.cli_output import Json, estimate, estimates_as_data, group, print_json, show
+from workbench.cli_workspace import chosen_split, name_and_version, opened, ready
+
+app = group("Judge runs.")
+
+
+@app.command("run")
+def judge_run(
+    policy: Annotated[str, typer.Argument(help="Policy, or policy@version.")],
+    golden: Annotated[
+        str | None, typer.Option(help="Golden set; default: the one named like the policy.")
+    ] = None,
+    judge: Annotated[
+        str, typer.Option(help="baseline, checkpoint:NAME, or a model such as openai/gpt-5-mini.")
+    ] = "baseline",
+    base_url: Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server.")] = None,
+    api_key_env: Annotated[str | None, typer.Option(help="Environment variable that holds the key.")] = None,
+    concurrency: Annotated[int, typer.Option(help="Calls in flight at once.")] = 16,
+    repeat: Annotated[int, typer.Option(help="Repeat index: another one samples anew.")] = 0,
+    wait: Annotated[bool, typer.Option(help="Wait for the end.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Run a judge with a policy version over a golden set; 1 when the run fails."""
+    from workbench import jobs
+    from workbench.evaluation import judge_from_text, start_run
+
+    workspace = ready()
+    name, version = name_and_version(policy)
+    spec = judge_from_text(
+        judge, base_url=base_url, api_key_env=api_key_env, concurrency=concurrency, repeat=repeat
+    )
+    run = start_run(
+        workspace,
+        spec,
+        policy=name,
+        version=version,
+        golden=golden or name,
+        author=workspace.settings.user,
+    )
+    if wait:
+        for line in jobs.wait(workspace, [f"job-{run.id}"]):
+            if not as_json:
+                print(line, flush=True)
+        run = workspace.store.run(run.id)
+    if as_json:
+        print_json(run.model_dump(mode="json"))
+    else:
+        print(f"{run.id}: {run.status}" + (f" – {run.error}" if run.error else ""))
+    raise typer.Exit(1 if run.status in ("failed", "cancelled") else 0)
+
+
+@app.command("list")
+def judge_list(as_json: Json = False) -> None:
+    """List runs, newest first."""
+    from workbench.jobs import collect
+
+    workspace = opened()
+    collect(workspace)
+    runs = workspace.store.runs()
+    if as_json:
+        print_json([run.model_dump(mode="json") for run in runs])
+        return
+    rows = [
+        {
+            "run": run.id,
+            "judge": run.judge.name,
+            "policy": f"{run.policy} v{run.policy_version}",
+            "golden set": f"{run.golden} v{run.golden_version}",
+            "status": run.status,
+            "pairs": run.totals.pairs,
+            "failed": run.totals.failed,
+        }
+        for run in runs
+    ]
+    show(rows, False, "No runs yet: `workbench judge run job-match`.")
+
+
+@app.command("show")
+def judge_show(
+    run: str, split: Annotated[str, typer.Option(help="dev, holdout or all.")] = "dev", as_json: Json = False
+) -> None:
+    """Show a run's agreement with the labels, dimension by dimension."""
+    from workbench.evaluation import find_run, run_agreement
+    from workbench.jobs import collect
+
+    workspace = opened()
+    collect(workspace)
+    found = find_run(workspace, run)
+    chosen = chosen_split(workspace, split, [found])
+    table = run_agreement(workspace, found, split=chosen)
+    rows = [
+        {
+            "dimension": key,
+            "n": a.n,
+            "failed": a.n_failed,
+            "kappa": a.kappa_quadratic,
+            "linear": a.kappa_linear,
+            "exact": a.exact,
+            "within 1": a.within_one,
+            "bias": a.bias,
+        }
+        for key, a in table.items()
+    ]
+    if as_json:
+        print_json(
+            {"run": found.model_dump(mode="json"), "split": split, "agreement": estimates_as_data(rows)}
+        )
+        return
+    print(f"{found.id}  {found.label}  on {found.golden} v{found.golden_version} ({split})  {found.status}")
+    show([{key: estimate(v) for key, v in row.items()} for row in rows], False, "")
+
+
+def compare(
+    a: Annotated[str, typer.Argument(help="Run id (or its start), or policy@version[/judge].")],
+    b: Annotated[str, typer.Argument(help="The run to set beside it.")],
+    split: Annotated[str, typer.Option(help="dev, holdout or all.")] = "dev",
+    as_json: Json = False,
+) -> None:
+    """Set run B beside run A: agreement of both, the difference with its interval, flips."""
+    from workbench.evaluation import compare_runs, find_run
+    from workbench.jobs import collect
+
+    workspace = opened()
+    collect(workspace)
+    run_a, run_b = find_run(workspace, a), find_run(workspace, b)
+    result = compare_runs(workspace, run_a, run_b, split=chosen_split(workspace, split, [run_a, run_b]))
+    rows = [
+        {
+            "dimension": key,
+            "n": c.n,
+            "A": c.a.kappa_quadratic,
+            "B": c.b.kappa_quadratic,
+            "B - A": c.delta.kappa_quadratic,
+            "p (Holm)": c.p_holm,
+            "fixed": c.counts["fixed"],
+            "broken": c.counts["broken"],
+            "changed": c.counts["changed"],
+            "failed A": c.n_failed_a,
+            "failed B": c.n_failed_b,
+        }
+        for key, c in result.comparisons.items()
+    ]
+    if as_json:
+        runs = {"a": run_a.model_dump(mode="json"), "b": run_b.model_dump(mode="json")}
+        print_json(runs | {"split": split, "dimensions": estimates_as_data(rows)})
+        return
+    print(
+        f"A  {run_a.id}  {run_a.label}\nB  {run_b.id}  {run_b.label}\nquadratic kappa on {run_a.golden} ({split})"
+    )
+    show([{key: estimate(v) for key, v in row.items()} for row in rows], False, "")
