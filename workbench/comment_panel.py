@@ -80,19 +80,21 @@ def card(draft: Draft, thread: Thread, item: str) -> None:
                 "Resolve", type="tertiary", key=f"resolve:{first.id}", on_click=_resolve, args=(first.id,)
             )
         if st.session_state.get(answering):
-            field, key = f"reply_text:{first.id}", _key(f"reply:{first.id}")
-            _text(field, "Reply", "")
-            with st.container(horizontal=True, gap="small"):
-                st.button(
-                    "Send the reply", key=f"send_{key}", on_click=_reply, args=(draft.id, first.id, field, key)
-                )  # fmt: skip
-                st.button(
-                    "Cancel",
-                    type="tertiary",
-                    key=f"cancel:{first.id}",
-                    on_click=_answer,
-                    args=(answering, False),
-                )
+            with st.container(gap="small"):
+                answer(draft, first.id, answering)
+
+
+def answer(draft: Draft, thread_id: str, answering: str) -> None:
+    """Draw the field for an answer; ``answering`` is what in the session says that it is open."""
+    field, key = f"reply_text:{thread_id}", _key(f"reply:{thread_id}")
+    _text(field, "Reply", "")
+    with st.container(horizontal=True, gap="small"):
+        st.button(
+            "Send the reply", key=f"send_{key}", on_click=_reply, args=(draft.id, thread_id, field, key)
+        )
+        st.button(
+            "Cancel", type="tertiary", key=f"cancel:{thread_id}", on_click=_answer, args=(answering, False)
+        )
 
 
 def begin(draft: Draft, section: str, item: str, *, first: bool) -> None:
