@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from workbench.errors import NotFound, Refused
 from workbench.golden import (
+    ConsensusRule,
     Pair,
     Split,
     draw_splits,
@@ -34,6 +35,7 @@ class GoldenInfo(Value):
     description: str
     holdout: float
     stratify: str
+    consensus: ConsensusRule = "majority"
     created_at: datetime
     pairs: int
     labels: int
@@ -61,6 +63,7 @@ class GoldenStore(StoreBase):
         description: str = "",
         holdout: float = 0.3,
         stratify: str = "",
+        consensus: ConsensusRule = "majority",
     ) -> bool:
         """Make a golden set for a policy; return whether it was new.
 
@@ -74,6 +77,7 @@ class GoldenStore(StoreBase):
             "description": description,
             "holdout": holdout,
             "stratify": stratify,
+            "consensus": consensus,
             "created_at": now(),
         }
         with self._write() as connection:

@@ -136,6 +136,7 @@ class GoldenRow(Base, table=True):
     description: str = Field(sa_column=Column(Prose, nullable=False))
     holdout: float
     stratify: str
+    consensus: str
     created_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
 
 
@@ -193,6 +194,60 @@ class LabelRow(Base, table=True):
     at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
     note: str = Field(sa_column=Column(Prose, nullable=False))
     source: str
+
+
+class QueueRow(Base, table=True):
+    """A list of pairs to label, in order, and how many people are to label each."""
+
+    __tablename__ = "queue"
+    id: str = Field(primary_key=True)
+    golden: str = Field(index=True)
+    name: str
+    kind: str
+    labelers_per_pair: int
+    params: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    author: str
+    created_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+    closed_at: datetime | None = Field(sa_column=Column(UtcTime, nullable=True))
+
+
+class QueueItemRow(Base, table=True):
+    """One pair of a queue: its place, its stratum, and the inverse of the chance with which it was drawn."""
+
+    __tablename__ = "queue_item"
+    queue_id: str = Field(primary_key=True)
+    pair_id: str = Field(primary_key=True)
+    position: int
+    stratum: str
+    weight: float
+
+
+class PlaceRow(Base, table=True):
+    """One labeler's place at one pair of a queue: held until it expires, or taken for good once labelled."""
+
+    __tablename__ = "queue_place"
+    queue_id: str = Field(primary_key=True)
+    pair_id: str = Field(primary_key=True)
+    number: int = Field(primary_key=True)
+    labeler: str
+    until: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+    done_at: datetime | None = Field(sa_column=Column(UtcTime, nullable=True))
+
+
+class DecisionRow(Base, table=True):
+    """What was settled about one disagreement; rows are only ever added, the newest of a pair and dimension holds."""
+
+    __tablename__ = "decision"
+    id: str = Field(primary_key=True)
+    golden: str = Field(index=True)
+    pair_id: str
+    dimension: str
+    outcome: str
+    note: str = Field(sa_column=Column(Prose, nullable=False))
+    author: str
+    at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+    place: str
+    details: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
 
 
 class RunRow(Base, table=True):
