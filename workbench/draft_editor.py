@@ -71,7 +71,7 @@ def general(draft: Draft) -> None:
             opens=lambda _, text: (GENERAL, f"term {_line(text)}"),
         )  # fmt: skip
     with preview():
-        st.markdown(draft.body.purpose)
+        st.html(f'<div class="wb-doc">{markup.md(draft.body.purpose)}</div>')
         st.html(policy_view.clause_list(draft.body.general))
 
 
@@ -168,8 +168,11 @@ def dimension(draft: Draft, key: str) -> None:
                 GENERAL,
             )
     with preview():
-        st.markdown(f"**{found.question.replace('**', '')}**")
-        st.html(policy_view.level_table(found) + policy_view.clause_list(found.clauses))
+        st.html(
+            policy_view.question(found)
+            + policy_view.level_table(found)
+            + policy_view.clause_list(found.clauses)
+        )
 
 
 def level(draft: Draft, key: str, value: int) -> None:

@@ -19,7 +19,8 @@ from workbench.run import Judgement
 LONG_FIELD = 420
 """Characters from which a field of a pair is folded."""
 
-_MARKDOWN = MarkdownIt("commonmark", {"html": False})
+# No pictures: a policy's text must not make the reader's browser fetch something from elsewhere.
+_MARKDOWN = MarkdownIt("commonmark", {"html": False}).disable("image")
 _WORD = re.compile(r"\w+")
 _COMMON = """
 about after also although among another because been before being between both came come could does doing done

@@ -88,6 +88,10 @@ class Dimension(Value):
             raise ValueError(f"level values must be consecutive and ascending, not {values}")
         if self.key == OVERALL:
             raise ValueError("'overall' is reserved for the grade of the whole pair; choose another key")
+        if self.key in ("general", "document"):
+            raise ValueError(
+                f"'{self.key}' is reserved for what stands outside the dimensions; choose another key"
+            )
         for precedent in self.precedents:
             if precedent.grade is None and not self.allow_na:
                 raise ValueError(f"precedent {precedent.id} is N/A, but {self.key} does not allow N/A")

@@ -31,7 +31,7 @@ def document_section(body: Body, key: str, comments: Comments = _NONE) -> None:
         dimension_section(body, body.dimension(key), comments)
     else:
         if body.purpose:
-            st.markdown(body.purpose)
+            st.html(f'<div class="wb-doc">{markup.md(body.purpose)}</div>')
         if body.terms:
             with st.expander(f"Terms ({len(body.terms)})"):
                 st.html("".join(markup.clause(term.term, markup.md(term.meaning)) for term in body.terms))
@@ -46,13 +46,18 @@ def dimension_section(body: Body, dimension: Dimension, comments: Comments = _NO
     st.subheader(dimension.title, anchor=key)
     na = "N/A allowed" if dimension.allow_na else "always graded"
     considers = ", ".join(dimension.considers) or "everything"
-    st.markdown(f"**{dimension.question.replace('**', '')}**")
+    st.html(question(dimension))
     st.caption(markup.plain(f"weight {dimension.weight:g} · {na} · considers {considers}"))
     noted(comments, key)
     st.html(level_table(dimension, comments) + clause_list(dimension.clauses, key, comments))
     if dimension.precedents:
         with st.expander(f"Precedents ({len(dimension.precedents)})"):
             st.html("".join(precedent(body, dimension, one, comments) for one in dimension.precedents))
+
+
+def question(dimension: Dimension) -> str:
+    """Return a dimension's question as HTML."""
+    return f'<div class="wb-doc" style="font-weight:600">{markup.md(dimension.question)}</div>'
 
 
 def level_table(dimension: Dimension, comments: Comments = _NONE, *, lit: int | None = None) -> str:

@@ -45,8 +45,12 @@ class DraftRevision(Value):
 
 
 @lru_cache(maxsize=256)
-def _parsed(document: str) -> Policy:
-    return Policy.model_validate_json(document)
+def _loaded(store: PolicyStore, name: str, version: int, _content_hash: str) -> Policy:
+    """A published version never changes, so it is read and checked once."""
+    columns = table(PolicyRow).c
+    query = sa.select(columns.document).where(columns.name == name, columns.version == version)
+    with store._read() as connection:
+        return Policy.model_validate_json(canonical_json(connection.execute(query).scalar_one()))
 
 
 class PolicyStore(StoreBase):
@@ -94,12 +98,12 @@ class PolicyStore(StoreBase):
             NotFound: if there is no such policy.
         """
         columns = table(PolicyRow).c
-        query = sa.select(columns.document).where(columns.name == name).order_by(columns.version)
+        query = sa.select(columns.version, columns.content_hash).where(columns.name == name)
         with self._read() as connection:
-            documents = connection.execute(query).scalars().all()
-        if not documents:
+            found = connection.execute(query.order_by(columns.version)).all()
+        if not found:
             raise NotFound.among("policy", name, self.policy_names())
-        return [_parsed(canonical_json(document)) for document in documents]
+        return [_loaded(self, name, version, content_hash) for version, content_hash in found]
 
     def policy(self, name: str, version: int | None = None) -> Policy:
         """Return one version, the newest by default.
@@ -107,12 +111,16 @@ class PolicyStore(StoreBase):
         Raises:
             NotFound: if there is no such policy or version.
         """
+        columns = table(PolicyRow).c
+        query = sa.select(columns.version, columns.content_hash).where(columns.name == name)
+        query = query.order_by(columns.version.desc()).limit(1)
+        with self._read() as connection:
+            row = connection.execute(
+                query if version is None else query.where(columns.version == version)
+            ).one_or_none()
+        if row is not None:
+            return _loaded(self, name, *row)
         versions = self.policy_versions(name)
-        if version is None:
-            return versions[-1]
-        for policy in versions:
-            if policy.version == version:
-                return policy
         raise NotFound(
             f"Policy '{name}' has no version {version}.",
             f"There is: {', '.join(f'v{p.version}' for p in versions)}.",
