@@ -20,7 +20,7 @@ import numpy.typing as npt
 from workbench import confusion
 from workbench.agreement import Headline
 from workbench.confusion import Counts, Floats, Grades, Statistic, checked, confusions, same_length
-from workbench.expression import Expression
+from workbench.expression import Expression, combinations
 from workbench.golden import NOT_APPLICABLE, NOT_GRADED, UNRATEABLE
 from workbench.overall import overall_grades
 from workbench.policy import Body
@@ -28,7 +28,6 @@ from workbench.resampling import Clusters, Estimate, Resampled, numbered, resamp
 
 Positions = npt.NDArray[np.int_]
 
-_MOST_CODES = 2**62
 _kappa_quadratic = confusion.unless_one_class(confusion.kappa_quadratic)
 _kappa_linear = confusion.unless_one_class(confusion.kappa_linear)
 
@@ -56,7 +55,7 @@ class GradeTable:
         columns = {
             key: np.where(c == UNRATEABLE, NOT_GRADED, c.astype(np.int_)) for key, c in columns.items()
         }
-        _, first, which = np.unique(_packed(list(columns.values())), return_index=True, return_inverse=True)
+        first, which = combinations(list(columns.values()))
         return cls({key: column[first] for key, column in columns.items()}, which)
 
     @cached_property
@@ -274,16 +273,3 @@ def _labels(
 
 def _counts(found: Grades, table: GradeTable, scale: Sequence[int]) -> dict[int, int]:
     return {code: int(table.sizes[found == code].sum()) for code in (*scale, NOT_APPLICABLE, NOT_GRADED)}
-
-
-def _packed(columns: Sequence[npt.NDArray[np.int_]]) -> npt.NDArray[np.int_]:
-    """Return one number a pair, equal where all columns are equal: far faster to sort than rows are."""
-    codes, most = np.zeros(len(columns[0]), dtype=np.int_), 1
-    for column in columns:
-        low = int(column.min(initial=0))
-        size = int(column.max(initial=0)) - low + 1
-        if most * size > _MOST_CODES:
-            distinct, codes = np.unique(codes, return_inverse=True)
-            most = len(distinct)
-        codes, most = codes * size + (column - low), most * size
-    return codes
