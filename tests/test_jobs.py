@@ -16,7 +16,7 @@ import pytest
 from workspace_samples import NAME, golden_set, pair
 
 from workbench import jobs
-from workbench.errors import NotFound
+from workbench.errors import BadInput, NotFound
 from workbench.evaluation import grades, run_agreement, start_run, truth
 from workbench.fake_provider import FakeProvider, Request, error
 from workbench.golden import NOT_GRADED, Pair
@@ -190,6 +190,24 @@ def test_a_run_that_is_stopped_before_it_began_is_cancelled(tea: Workspace) -> N
     jobs.stop(tea, job_id, "Ida", kill=True)
     assert finish(tea, job_id)[0].status == "cancelled"
     assert (tea.store.run(run.id).status, tea.store.run(run.id).error) == ("cancelled", "")
+
+
+def test_a_run_stopped_at_its_cap_goes_on_with_a_higher_one(tea: Workspace) -> None:
+    with FakeProvider() as provider:
+        run, job_id = start(tea, provider, cap_tokens=6_000, params={"max_tokens": 100})
+        state, _ = finish(tea, job_id)
+        assert state.status == "capped"
+        assert jobs.describe_state(state).startswith("stopped at cap – Stopped at the cap of 6,000 tokens")
+        run = tea.store.run(run.id)
+        assert (run.status, run.error) == ("capped", state.error)
+        assert 0 < run.totals.pairs < 24
+        assert run.totals.cached_input_tokens > 0  # the fake says that it held the policy
+        for caps in ({"cap_tokens": 0}, {"concurrency": 1}):
+            with pytest.raises(BadInput):
+                jobs.resume(tea, job_id, "Ida", caps=caps)
+        jobs.resume(tea, job_id, "Ida", caps={"cap_tokens": None, "cap_seconds": 600})
+        assert finish(tea, job_id)[0].status == "finished"
+        assert (tea.store.run(run.id).totals.pairs, provider.calls) == (24, 24)
 
 
 def test_a_failed_pair_is_asked_again_when_the_run_is_resumed(tea: Workspace) -> None:

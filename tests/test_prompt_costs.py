@@ -96,7 +96,9 @@ def test_writing_to_the_cache_may_cost_more_than_input(cost_at: Any) -> None:
     found = cost_at(2000, price(cache_write=1.25e-6, provider="anthropic"))
     # As above, with the first call's policy at 1.25e-6: 0.0025 in place of 0.002.
     assert found.cached_usd == pytest.approx(1.1023)
-    assert "only what a request marks" in found.cache_note
+    assert found.cache_note == ""  # a judge run marks the policy for Claude
+    other = cost_at(2000, price(cache_write=1.25e-6, provider="bedrock_converse"))
+    assert "marks, and judge runs mark it for Claude alone" in other.cache_note
 
 
 def test_the_longest_pair_decides_whether_the_prompt_fits(cost_at: Any) -> None:

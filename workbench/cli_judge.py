@@ -54,7 +54,7 @@ def judge_run(
         print_json(run.model_dump(mode="json"))
     else:
         print(f"{run.id}: {run.status}" + (f" – {run.error}" if run.error else ""))
-    raise typer.Exit(1 if run.status in ("failed", "cancelled") else 0)
+    raise typer.Exit(1 if run.status in ("failed", "cancelled", "capped") else 0)
 
 
 @app.command("list")

@@ -53,13 +53,19 @@ class Request:
 
 @dataclass(frozen=True)
 class Reply:
-    """What goes back. ``cut_after`` resets the connection after so many bytes of the body."""
+    """What goes back.
+
+    ``cut_after`` resets the connection after so many bytes of the body; ``drip_s`` waits so long before each of its
+    bytes; ``endless`` repeats the body until nobody listens.
+    """
 
     body: bytes
     status: int = 200
     headers: Mapping[str, str] = field(default_factory=lambda: {"Content-Type": "application/json"})
     delay_s: float = 0.0
     cut_after: int | None = None
+    drip_s: float = 0.0
+    endless: bool = False
 
 
 Behaviour = Callable[[Request], Reply]
@@ -150,6 +156,17 @@ def cut(after: int, behaviour: Behaviour | None = None) -> Behaviour:
     """Return ``behaviour`` (by default, grading), with the connection reset after ``after`` bytes of the body."""
     behaviour = behaviour or graded()
     return lambda request: replace(behaviour(request), cut_after=after)
+
+
+def dripping(drip_s: float, behaviour: Behaviour | None = None) -> Behaviour:
+    """Return ``behaviour`` (by default, grading), with a wait before each byte of the body."""
+    behaviour = behaviour or graded()
+    return lambda request: replace(behaviour(request), drip_s=drip_s)
+
+
+def endless(body: bytes = b" " * 65536) -> Behaviour:
+    """Return the behaviour that sends ``body`` again and again and never ends."""
+    return lambda request: Reply(body, endless=True)
 
 
 class FakeProvider:
@@ -264,8 +281,17 @@ def _handler(provider: FakeProvider) -> type[BaseHTTPRequestHandler]:
             self.send_response(reply.status)
             for name, value in reply.headers.items():
                 self.send_header(name, value)
-            self.send_header("Content-Length", str(len(reply.body)))
+            if not reply.endless:
+                self.send_header("Content-Length", str(len(reply.body)))
             self.end_headers()
+            while reply.endless:  # ends with the write that finds the connection closed
+                self.wfile.write(reply.body)
+            if reply.drip_s:
+                for i in range(len(reply.body)):
+                    time.sleep(reply.drip_s)
+                    self.wfile.write(reply.body[i : i + 1])
+                    self.wfile.flush()
+                return
             self.wfile.write(reply.body[: reply.cut_after])
             self.wfile.flush()
             if reply.cut_after is not None:

@@ -20,7 +20,7 @@ from workbench.golden import Pair, Split, typed_labels
 from workbench.jobfolder import JobFolder
 from workbench.judges.build import Inputs
 from workbench.policy import Policy
-from workbench.run import Judge, Reporter
+from workbench.run import Charged, Judge, Reporter
 from workbench.yamltext import YamlText, validate
 
 
@@ -83,11 +83,15 @@ def grade(
         total: pairs of this job in all; by default, these.
 
     Raises:
+        CapReached: if a cap of the judge was reached; the lines written so far stay.
         WorkbenchError: if going on is pointless; the lines written so far stay.
     """
     folder.ready_to_append("judgements.jsonl")
     graded: dict[str, set[str]] = {}
-    for verdict in folder.verdicts():
+    first = folder.period_start()
+    for number, verdict in enumerate(folder.verdicts()):
+        if number >= first and isinstance(judge, Charged):
+            judge.charge(verdict.usage)
         graded.setdefault(verdict.pair_id, set()).update(
             judgement.dimension for judgement in verdict.judgements if not judgement.failed
         )

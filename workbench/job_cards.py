@@ -105,7 +105,7 @@ def end_buttons(job: StoredJob) -> None:
 
 def resume_button(job: StoredJob, now: JobState, help_text: str) -> None:
     """Draw Resume for a job that ended before its work was done."""
-    if now.status in ("failed", "cancelled", "lost"):
+    if now.status in ("failed", "cancelled", "capped", "lost"):
         st.button(
             "Resume",
             key=f"resume_{job.spec.id}",
@@ -130,7 +130,7 @@ def log(job: StoredJob) -> None:
 
 def status_name(status: str) -> str:
     """Return a state as a table shows it that is not drawn again while a job runs."""
-    return "under way" if status in ("queued", "running") else status
+    return {"queued": "under way", "running": "under way", "capped": "stopped at cap"}.get(status, status)
 
 
 def ago(moment: datetime) -> str:

@@ -38,7 +38,7 @@ class Progress(Value):
 class Result(Value):
     """How a job ended, and what it leaves besides its files."""
 
-    status: Literal["finished", "failed", "cancelled"]
+    status: Literal["finished", "failed", "cancelled", "capped"]
     error: str = ""
     hint: str = ""
     finished_at: datetime
@@ -137,6 +137,24 @@ class JobFolder:
             return datetime.fromtimestamp((self.path / "stop").stat().st_mtime, UTC)
         except OSError:
             return None
+
+    def start_period(self) -> None:
+        """Count what a judge spends from here on: caps hold for a period, at first the whole job."""
+        write_text(self.path / "period", str(sum(1 for _ in _complete_lines(self.path / "judgements.jsonl"))))
+
+    def period_start(self) -> int:
+        """Return the number of verdict lines that were there when the period began.
+
+        Raises:
+            BadInput: if the file is not what :meth:`start_period` writes.
+        """
+        path = self.path / "period"
+        try:
+            return int(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return 0
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{path} is not a number of lines ({error}).", "Write 0 into it.") from error
 
     def ready_to_append(self, name: str) -> None:
         """Cut off a last line that a killed worker left unfinished, so that appending is safe."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
@@ -16,10 +16,12 @@ from typing import Any
 
 from workbench.errors import BadInput, NotFound
 from workbench.jobfolder import JobFolder
-from workbench.run import JobKind, JobSpec, JobState, JudgeIdentity, Run, RunTotals, Verdict
+from workbench.run import JobKind, JobSpec, JobState, JudgeIdentity, LlmSpec, Run, RunTotals, Verdict
 from workbench.store import StoredCheckpoint, StoredJob
 from workbench.workspace import Workspace
+from workbench.yamltext import validate
 
+CAPS = ("cap_usd", "cap_tokens", "cap_seconds")
 _VERDICTS_A_WRITE = 2_000
 
 
@@ -118,12 +120,31 @@ def stop(workspace: Workspace, job_id: str, author: str, *, kill: bool = False) 
     workspace.store.record_event(author, "stopped job", job_id, job.spec.title)
 
 
-def resume(workspace: Workspace, job_id: str, author: str) -> None:
-    """Start an ended job again in the same folder; verdicts it has already are not asked for again."""
+def resume(
+    workspace: Workspace,
+    job_id: str,
+    author: str,
+    *,
+    caps: Mapping[str, float | None] | None = None,
+    new_period: bool = False,
+) -> None:
+    """Start an ended job again in the same folder; verdicts it has already are not asked for again.
+
+    Args:
+        caps: new values of ``cap_usd``, ``cap_tokens`` and ``cap_seconds`` (None takes one away).
+        new_period: count what is spent from here on against the caps, not what the run spent before.
+
+    Raises:
+        BadInput: for a cap that cannot be one, or a job whose judge has none; nothing is started then.
+    """
     job = workspace.store.job(job_id)
     if state(workspace, job).status in ("running", "queued"):
         return
     folder = JobFolder(Path(job.folder))
+    if caps:
+        folder.create(_with_caps(folder.spec(), caps))
+    if new_period:
+        folder.start_period()
     for name in ("result.json", "stop", "progress.json"):
         (folder.path / name).unlink(missing_ok=True)
     if run_id := job.spec.payload.get("run_id"):
@@ -134,6 +155,16 @@ def resume(workspace: Workspace, job_id: str, author: str) -> None:
     workspace.store.set_job_handle(job_id, workspace.executor.submit(folder.path))
     workspace.store.reopen_job(job_id)
     workspace.store.record_event(author, "resumed job", job_id, job.spec.title)
+
+
+def _with_caps(spec: JobSpec, caps: Mapping[str, float | None]) -> JobSpec:
+    judge = spec.payload.get("judge")
+    if not isinstance(judge, dict) or judge.get("kind") != "llm" or not set(caps) <= set(CAPS):
+        raise BadInput(
+            f"{spec.title} cannot be capped so.", f"A run of a language model has {', '.join(CAPS)}."
+        )
+    changed = validate(LlmSpec, judge | dict(caps), "the caps").model_dump(mode="json")
+    return spec.model_copy(update={"payload": spec.payload | {"judge": changed}})
 
 
 def collect(workspace: Workspace) -> int:
@@ -210,7 +241,8 @@ class _Totals:
     """Sums over verdicts; the cost is unknown as soon as one call's is."""
 
     def __init__(self) -> None:
-        self._sums = dict.fromkeys(("calls", "cache_hits", "input_tokens", "output_tokens"), 0)
+        names = ("calls", "cache_hits", "input_tokens", "output_tokens", "cached_input_tokens")
+        self._sums = dict.fromkeys(names, 0)
         # A resumed run asks again where a judgement failed: the newest answer counts, and every call.
         self._failed: dict[tuple[str, str], bool] = {}
         self._cost: float | None = 0.0
@@ -223,6 +255,7 @@ class _Totals:
             self._sums["cache_hits"] += usage.from_cache
             self._sums["input_tokens"] += usage.input_tokens
             self._sums["output_tokens"] += usage.output_tokens
+            self._sums["cached_input_tokens"] += usage.cached_input_tokens
             if usage.cost_usd is None:
                 self._cost = None
             elif self._cost is not None:
@@ -270,7 +303,7 @@ def wait(workspace: Workspace, job_ids: Sequence[str], *, every_s: float = 0.5) 
 
 def describe_state(now: JobState) -> str:
     """Return a job's state in a few words."""
-    parts: list[str] = [now.status]
+    parts: list[str] = ["stopped at cap" if now.status == "capped" else now.status]
     if now.total and now.status == "running":
         parts.append(f"{now.done}/{now.total}")
     if now.note and now.status == "running":

@@ -36,7 +36,6 @@ _REASON = (
     "The profile shows three years with the tool that the posting asks for, in a role of the same kind. "
     "Nothing in either text speaks against it, so the rule for a match in full decides."
 )
-_MARKED_ONLY = ("anthropic", "bedrock", "vertex_ai-anthropic")
 
 
 @dataclass(frozen=True)
@@ -297,8 +296,8 @@ def _cache_note(price: ModelPrice | None, system: int) -> str:
         return "the price list knows of no prompt caching"
     if system < _shortest_cached(price):
         return f"too short to be cached: {_shortest_cached(price):,} tokens are needed"
-    if price.provider.startswith(_MARKED_ONLY):
-        return "this provider caches only what a request marks, and judge runs do not mark it yet"
+    if price.provider.startswith("bedrock") and "claude" not in price.name:
+        return "this provider caches only what a request marks, and judge runs mark it for Claude alone"
     return ""
 
 

@@ -8,16 +8,21 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping, Sequence
 from datetime import datetime
-from typing import Annotated, Any, Literal, Protocol
+from typing import Annotated, Any, Literal, Protocol, runtime_checkable
 
 from pydantic import Field
 
+from workbench.errors import WorkbenchError
 from workbench.golden import NOT_APPLICABLE, NOT_GRADED, Pair
 from workbench.identity import Value, content_hash
 from workbench.policy import Policy
 
-RunStatus = Literal["queued", "running", "finished", "failed", "cancelled"]
+RunStatus = Literal["queued", "running", "finished", "failed", "cancelled", "capped"]
 JobKind = Literal["judge_run", "training", "trial", "suggestion", "lint"]
+
+
+class CapReached(WorkbenchError):
+    """A run took what it was allowed to take; what it did is kept, and it can be continued."""
 
 
 class JudgeIdentity(Value):
@@ -51,6 +56,19 @@ class LlmSpec(Value):
     timeout_s: float = Field(default=120.0, gt=0, description="Longest wait for one answer, in seconds.")
     repeat: int = Field(
         default=0, ge=0, description="Repeat index; another index samples anew instead of the cache."
+    )
+    requests_per_minute: int | None = Field(default=None, ge=1, description="Most requests in any minute.")
+    tokens_per_minute: int | None = Field(
+        default=None, ge=1, description="Most tokens, sent and received, in any minute."
+    )
+    cap_usd: float | None = Field(
+        default=None, gt=0, description="The run stops before it has cost more, in US dollars."
+    )
+    cap_tokens: int | None = Field(
+        default=None, ge=1, description="The run stops before it has taken more tokens."
+    )
+    cap_seconds: float | None = Field(
+        default=None, gt=0, description="No request is sent after so many seconds of one start of the run."
     )
 
 
@@ -145,6 +163,15 @@ class Judge(Protocol):
         ...
 
 
+@runtime_checkable
+class Charged(Protocol):
+    """A judge with caps: it is told what the run had spent before it was started again."""
+
+    def charge(self, usage: Usage) -> None:
+        """Count ``usage`` against the caps."""
+        ...
+
+
 class RunTotals(Value):
     """Sums over a run's verdicts."""
 
@@ -155,6 +182,7 @@ class RunTotals(Value):
     cache_hits: int = 0
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_input_tokens: int = 0  # of input_tokens, what the provider still held
     cost_usd: float | None = None
     seconds: float = 0.0
 
@@ -199,7 +227,7 @@ class JobSpec(Value):
 class JobState(Value):
     """What an executor can say about a job from its folder and its process."""
 
-    status: Literal["queued", "running", "finished", "failed", "cancelled", "lost"]
+    status: Literal["queued", "running", "finished", "failed", "cancelled", "capped", "lost"]
     done: int = 0
     total: int = 0
     note: str = ""

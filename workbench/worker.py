@@ -21,7 +21,7 @@ from workbench.files import read_text
 from workbench.grading import grade, read_inputs
 from workbench.jobfolder import FolderReporter, JobFolder, Result
 from workbench.judges.build import Inputs, build_judge
-from workbench.run import JobSpec, Judge, JudgeSpec, Verdict
+from workbench.run import CapReached, JobSpec, Judge, JudgeSpec, Verdict
 
 
 def main(arguments: list[str]) -> int:
@@ -46,6 +46,11 @@ def main(arguments: list[str]) -> int:
         data = work(spec, folder, reporter)
         status = "cancelled" if reporter.stopping() else "finished"
         result = Result.model_validate({"status": status, "finished_at": datetime.now(UTC), "data": data})
+    except CapReached as reached:
+        reporter.log(str(reached))
+        result = Result(
+            status="capped", error=reached.message, hint=reached.hint, finished_at=datetime.now(UTC)
+        )
     except WorkbenchError as error:
         reporter.log(f"failed: {error}")
         result = Result(status="failed", error=error.message, hint=error.hint, finished_at=datetime.now(UTC))

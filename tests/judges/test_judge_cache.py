@@ -10,10 +10,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from workbench.errors import Unavailable
 from workbench.golden import NOT_GRADED
-from workbench.judges.cache import VerdictCache, verdict_key
+from workbench.judges.cache import QuestionKeys, VerdictCache, verdict_key
 from workbench.run import Judgement, Usage, Verdict
 
 VERDICT = Verdict(
@@ -117,4 +119,36 @@ def test_processes_share_one_file(tmp_path: Path) -> None:
         assert writer.returncode == 0, told.decode()
     cache = VerdictCache(path)
     assert len(cache) == 4 * 200  # three of their own, and the shared ones once
+    cache.close()
+
+
+TEXTS = st.text(alphabet=st.characters(), max_size=20) | st.sampled_from(
+    ["", "\x00", '"\x00"', "e\u0301", "\u0338", "\u2028", "\ud83d", '"},"model":"x"']
+)
+
+
+@given(system=TEXTS, user=TEXTS, model=TEXTS, seed=TEXTS, repeat=st.integers(0, 3))
+def test_keys_of_many_questions_are_those_of_one_by_one(
+    system: str, user: str, model: str, seed: str, repeat: int
+) -> None:
+    params = {"params": {"a": seed}, "response_mode": "text"}
+    keys = QuestionKeys(system=system, model=model, params=params, repeat=repeat)
+    messages = [{"role": "system", "content": system}, {"role": "user", "content": user}]
+    alone = verdict_key(messages=messages, model=model, params=params, repeat=repeat)
+    assert keys.key(user) == alone
+
+
+def test_many_are_stored_at_once_or_not_at_all(tmp_path: Path) -> None:
+    cache = VerdictCache(tmp_path / "verdicts.sqlite")
+    failed = VERDICT.model_copy(
+        update={"judgements": (Judgement(dimension="topic", grade=NOT_GRADED, error="x"),)}
+    )
+    cache.put_all([("a", VERDICT), ("b", failed), ("c", VERDICT)])
+    assert [cache.get(key) is not None for key in "abc"] == [True, False, True]
+    cache.put_all([])
+    with pytest.raises(Unavailable, match="cannot be used"):
+        cache.put_all([("d", VERDICT), (object(), VERDICT)])  # type: ignore[list-item]
+    assert cache.get("d") is None
+    cache.put("d", VERDICT)  # the file is not left in a transaction
+    assert len(cache) == 3
     cache.close()

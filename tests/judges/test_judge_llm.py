@@ -581,5 +581,47 @@ def test_memory_does_not_grow_with_the_number_of_pairs() -> None:
     counted = Counted()
     with FakeProvider() as provider:
         tasks = asyncio.run(first(judge_at(provider, concurrency=2), counted))
-    assert tasks <= 4
+    assert tasks <= 2 * 2 + 2  # a worker and what its connection may need, the test and its loop
     assert counted.taken <= 8
+
+
+class FakeAnthropic(FakeProvider):
+    """Answers /v1/messages in Anthropic's form."""
+
+    def answer(self, request: Request) -> Reply:
+        assert request.path == "/v1/messages"
+        self.calls += 1
+        self.requests.append(request)
+        grades = {key: {"reason": "r", "cites": [], "grade": 2} for key in KEYS}
+        usage = {
+            "input_tokens": 50,
+            "cache_read_input_tokens": 900,
+            "cache_creation_input_tokens": 0,
+            "output_tokens": 30,
+        }
+        answer = {
+            "id": "msg_1",
+            "type": "message",
+            "role": "assistant",
+            "model": "claude-haiku-4-5",
+            "content": [{"type": "text", "text": json.dumps(grades)}],
+            "stop_reason": "end_turn",
+            "stop_sequence": None,
+            "usage": usage,
+        }
+        return Reply(json.dumps(answer).encode())
+
+
+def test_the_policy_is_marked_for_the_cache_of_anthropic(monkeypatch: pytest.MonkeyPatch) -> None:
+    with FakeAnthropic() as provider:
+        monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+        monkeypatch.setenv("ANTHROPIC_API_BASE", provider.base_url.removesuffix("/v1"))
+        judge = LlmJudge("anthropic/claude-haiku-4-5", response_mode="text", max_attempts=1)
+        (verdict,) = verdicts_of(judge, POLICY, pairs(1))
+    (system,) = provider.requests[0].body["system"]
+    assert system["cache_control"] == {"type": "ephemeral"}
+    assert "Synonyms count." in system["text"]
+    assert [j.grade for j in verdict.judgements] == [2, 2]
+    # 900 of the 950 tokens sent were still held.
+    assert (verdict.usage.cached_input_tokens, verdict.usage.input_tokens) == (900, 950)
+    assert (verdict.usage.cost_usd or 0) > 0

@@ -8,10 +8,12 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, Literal, TypeVar
 
 from workbench.errors import BadInput
 from workbench.identity import keepable
+from workbench.judges.meter import Meter
 from workbench.judges.provider import Completion, FormatRefused, Provider, RequestFailed
 from workbench.prompt import Message, ReplyError
 from workbench.run import Usage
@@ -40,6 +42,11 @@ class Form:
             return None
         if mode == "json_object":
             return {"type": "json_object"}
+        return self._json_schema
+
+    @cached_property
+    def _json_schema(self) -> dict[str, Any]:
+        # The same object for every request: the endpoint serialises it once.
         schema = {"name": self.name, "strict": True, "schema": dict(self.schema)}
         return {"type": "json_schema", "json_schema": schema}
 
@@ -82,6 +89,7 @@ class Asker:
         response_mode: ResponseMode = "json_schema",
         max_attempts: int = 5,
         longest_wait_s: float = 120.0,
+        meter: Meter | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[float], float] = lambda most: random.uniform(0.0, most),
@@ -94,6 +102,7 @@ class Asker:
                 that it does not know it, and logs that.
             max_attempts: requests for one reply, when the transport fails.
             longest_wait_s: a ``Retry-After`` above this counts as a failure.
+            meter: admits each request; None lets all through.
             sleep, clock, jitter: seams for tests; ``jitter`` draws a wait from 0 to its argument (full jitter).
 
         Raises:
@@ -107,6 +116,7 @@ class Asker:
         self.response_mode: ResponseMode = response_mode
         self._max_attempts = max_attempts
         self._longest_wait_s = longest_wait_s
+        self._meter = meter
         self._sleep, self._clock, self._jitter = sleep, clock, jitter
         self._not_before = float("-inf")
         self.failures_in_a_row = 0
@@ -130,6 +140,7 @@ class Asker:
 
         Raises:
             RequestFailed: when there is no usable answer; ``reply`` is the last one that came.
+            CapReached: when the next request could pass a cap of the run.
             WorkbenchError: when no request can succeed (the key, the model, the account).
         """
         text = await self._reply(messages, form, bill)
@@ -181,6 +192,8 @@ class Asker:
             pause = self._not_before - self._clock()
             if pause > 0:
                 await self._sleep(pause)
+            ticket = await self._meter.admit(messages) if self._meter else None
+            took = Usage()
             mode = self.response_mode
             started = self._clock()
             bill.calls += 1
@@ -189,10 +202,14 @@ class Asker:
             except FormatRefused as refusal:
                 self._fall_back(mode, str(refusal))
                 continue
+            else:
+                bill.answers.append(completion)
+                took = completion.usage()
+                return completion
             finally:
                 bill.latency_ms += (self._clock() - started) * 1000
-            bill.answers.append(completion)
-            return completion
+                if self._meter and ticket:
+                    self._meter.settle(ticket, took)
 
     def _fall_back(self, mode: ResponseMode, reason: str) -> None:
         if mode != self.response_mode:

@@ -46,6 +46,11 @@ def build_judge(spec: JudgeSpec, inputs: Inputs, cache: Path) -> Judge:
             concurrency=spec.concurrency,
             timeout_s=spec.timeout_s,
             repeat=spec.repeat,
+            requests_per_minute=spec.requests_per_minute,
+            tokens_per_minute=spec.tokens_per_minute,
+            cap_usd=spec.cap_usd,
+            cap_tokens=spec.cap_tokens,
+            cap_seconds=spec.cap_seconds,
             cache=VerdictCache(cache / "verdicts.sqlite"),
         )
     if isinstance(spec, BaselineSpec):

@@ -5,10 +5,11 @@ The file may be shared by several runs and several processes on one machine at o
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import sqlite3
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -16,7 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from workbench.errors import Unavailable
-from workbench.identity import content_hash
+from workbench.identity import canonical_json, content_hash
 from workbench.run import Usage, Verdict
 
 _log = logging.getLogger(__name__)
@@ -31,6 +32,28 @@ def verdict_key(
     that changes the answer has to be in ``params`` (response mode, endpoint), and nothing else.
     """
     return content_hash("verdict", {"messages": messages, "model": model, "params": params, "repeat": repeat})
+
+
+class QuestionKeys:
+    """:func:`verdict_key` for many questions that differ in the user message alone: the policy is hashed once.
+
+    A long policy takes longer to hash than a reply takes to read. The keys are the same, to the letter.
+    """
+
+    def __init__(self, *, system: str, model: str, params: dict[str, Any], repeat: int = 0) -> None:
+        """Take what all questions share; they consist of this system message and one user message."""
+        said = canonical_json({"role": "system", "content": system})
+        before = f'verdict\n{{"messages":[{said},{{"content":'
+        rest = canonical_json({"model": model, "params": params, "repeat": repeat})
+        self._start = hashlib.sha256(before.encode("utf-8", "surrogatepass"))
+        self._end = f',"role":"user"}}],{rest[1:]}'.encode("utf-8", "surrogatepass")
+
+    def key(self, user: str) -> str:
+        """Return the key of the question with this user message."""
+        digest = self._start.copy()
+        digest.update(canonical_json(user).encode("utf-8", "surrogatepass"))
+        digest.update(self._end)
+        return f"verdict-{digest.hexdigest()[:32]}"
 
 
 class VerdictCache:
@@ -78,12 +101,25 @@ class VerdictCache:
 
     def put(self, key: str, verdict: Verdict) -> None:
         """Store ``verdict``, unless a dimension failed in it: a failure is to be tried again."""
-        if any(judgement.failed for judgement in verdict.judgements):
+        self.put_all([(key, verdict)])
+
+    def put_all(self, found: Iterable[tuple[str, Verdict]]) -> None:
+        """Store verdicts in one transaction; failed ones are left out, as by :meth:`put`."""
+        rows = [
+            (key, verdict.model_dump_json())
+            for key, verdict in found
+            if not any(judgement.failed for judgement in verdict.judgements)
+        ]
+        if not rows:
             return
         with self._explained(), self._lock:
-            self._db.execute(
-                "INSERT OR REPLACE INTO verdicts VALUES (?, ?)", (key, verdict.model_dump_json())
-            )
+            self._db.execute("BEGIN IMMEDIATE")
+            try:
+                self._db.executemany("INSERT OR REPLACE INTO verdicts VALUES (?, ?)", rows)
+                self._db.execute("COMMIT")
+            except BaseException:
+                self._db.execute("ROLLBACK")
+                raise
 
     def __len__(self) -> int:
         """Return the number of verdicts stored."""

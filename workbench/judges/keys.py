@@ -26,12 +26,22 @@ def scrub(text: str, also: str | None = None) -> str:
     it is called. Values shorter than 8 characters are placeholders of local servers ("EMPTY"); replacing them
     would damage replies.
     """
+    return without(secrets(also), text)
+
+
+def secrets(also: str | None = None) -> tuple[str, ...]:
+    """Return the keys that this process could send, the longest first; see :func:`scrub`."""
     values = {
         value.strip()
         for name, value in os.environ.items()
         if name == also or name.endswith(("_API_KEY", "_ACCESS_KEY"))
     }
-    for secret in sorted((value for value in values if len(value) >= 8), key=len, reverse=True):
+    return tuple(sorted((value for value in values if len(value) >= 8), key=len, reverse=True))
+
+
+def without(known: tuple[str, ...], text: str) -> str:
+    """Return ``text`` with every one of ``known`` replaced."""
+    for secret in known:
         text = text.replace(secret, "[key]")
     return text
 

@@ -6,14 +6,19 @@ import asyncio
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from workbench.errors import BadInput, Unavailable
 from workbench.golden import NOT_GRADED, Pair
 from workbench.judges.asking import KEPT_OF_REPLY, Asker, Bill, Form, ResponseMode
-from workbench.judges.cache import VerdictCache, verdict_key
+from workbench.judges.cache import QuestionKeys, VerdictCache
+from workbench.judges.caps import Caps
+from workbench.judges.meter import Meter
+from workbench.judges.pace import Pace
 from workbench.judges.provider import Provider, RequestFailed
 from workbench.policy import Policy
+from workbench.prices import model_price
 from workbench.prompt import (
     Message,
     pair_text,
@@ -22,7 +27,28 @@ from workbench.prompt import (
     system_prompt,
     template_hash,
 )
-from workbench.run import JudgeIdentity, Judgement, Verdict
+from workbench.run import CapReached, JudgeIdentity, Judgement, Usage, Verdict
+
+
+@dataclass(frozen=True)
+class _Question:
+    """What all pairs of a run are asked alike."""
+
+    policy: Policy
+    form: Form
+    system: Message
+    keys: QuestionKeys
+
+
+@dataclass(frozen=True)
+class _Found:
+    """A verdict, and the key it is to be kept under; "" where it came from the cache or there is none."""
+
+    verdict: Verdict
+    key: str
+
+
+_Finished = asyncio.Queue["_Found | Exception | None"]
 
 
 class LlmJudge:
@@ -43,6 +69,11 @@ class LlmJudge:
         longest_wait_s: float = 120.0,
         cache: VerdictCache | None = None,
         repeat: int = 0,
+        requests_per_minute: int | None = None,
+        tokens_per_minute: int | None = None,
+        cap_usd: float | None = None,
+        cap_tokens: int | None = None,
+        cap_seconds: float | None = None,
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         clock: Callable[[], float] = time.monotonic,
         jitter: Callable[[float], float] = lambda most: random.uniform(0.0, most),
@@ -64,10 +95,12 @@ class LlmJudge:
             longest_wait_s: a ``Retry-After`` above this counts as a failure.
             cache: where finished verdicts are looked up and stored.
             repeat: index of a repeated run; part of the cache key.
+            requests_per_minute, tokens_per_minute: held over every minute, whatever the concurrency.
+            cap_usd, cap_tokens, cap_seconds: no request is sent that could pass one of them; the time runs from here.
             sleep, clock, jitter: seams for tests; ``jitter`` draws a wait from 0 to its argument (full jitter).
 
         Raises:
-            BadInput: for values that cannot be used.
+            BadInput: for values that cannot be used, such as a cap on money for a model without a known price.
         """
         if concurrency < 1:
             raise BadInput(f"concurrency is {concurrency}.", "It must be at least 1.")
@@ -77,8 +110,21 @@ class LlmJudge:
             model, base_url=base_url, api_key_env=api_key_env, params=params or {}, timeout_s=timeout_s
         )
         self._asked_mode: ResponseMode = response_mode
+        priced = cap_usd is not None and base_url is None
+        self._caps = Caps(
+            usd=cap_usd,
+            tokens=cap_tokens,
+            seconds=cap_seconds,
+            price=model_price(model) if priced else None,
+            clock=clock,
+        )
+        pace = Pace(requests_per_minute, tokens_per_minute, sleep=sleep, clock=clock)
+        metered = any(
+            x is not None for x in (requests_per_minute, tokens_per_minute, cap_usd, cap_tokens, cap_seconds)
+        )
         self._asker = Asker(
             self._provider,
+            meter=Meter(pace, self._caps, self._provider.params) if metered else None,
             response_mode=response_mode,
             max_attempts=max_attempts,
             longest_wait_s=longest_wait_s,
@@ -90,6 +136,7 @@ class LlmJudge:
         self._max_failures = max_failures
         self._cache = cache
         self._repeat = repeat
+        self._capped: CapReached | None = None
 
     @property
     def response_mode(self) -> ResponseMode:
@@ -102,6 +149,10 @@ class LlmJudge:
         params = self._key_params() | {"template": template_hash()}
         return JudgeIdentity(kind="llm", name=self._provider.model, params=params)
 
+    def charge(self, usage: Usage) -> None:
+        """Count against the caps what the run had spent before."""
+        self._caps.charge(usage)
+
     async def grade(self, policy: Policy, pairs: Sequence[Pair]) -> AsyncIterator[Verdict]:
         """Yield one verdict a pair as they finish; see :class:`workbench.run.Judge`.
 
@@ -109,79 +160,82 @@ class LlmJudge:
         a usable reply gets failed judgements that say why.
 
         Raises:
+            CapReached: when the next request could pass a cap; what was in flight then was waited for and yielded.
             WorkbenchError: when going on is pointless: a refused key, an unknown model, or ``max_failures``
                 pairs in a row without any reply. What had finished was yielded before.
         """
         if not pairs:
             return
         self._asker.failures_in_a_row = 0
-        form = Form("grades", reply_schema(policy))
-        system = system_prompt(policy)
+        self._capped = None
+        asked = self._question(policy)
         waiting = iter(pairs)
-        finished: asyncio.Queue[Verdict | Exception | None] = asyncio.Queue(maxsize=self._concurrency)
+        finished: _Finished = asyncio.Queue(maxsize=self._concurrency)
         async with self._provider:
             workers = [
-                asyncio.create_task(self._work(policy, form, system, waiting, finished))
+                asyncio.create_task(self._work(asked, waiting, finished))
                 for _ in range(min(self._concurrency, len(pairs)))
             ]
             try:
                 working = len(workers)
                 while working:
-                    item = await finished.get()
-                    if isinstance(item, Exception):
-                        raise item
-                    if item is None:
-                        working -= 1
-                    else:
-                        yield item
+                    items = _all_of(await finished.get(), finished)
+                    found = [item for item in items if isinstance(item, _Found)]
+                    # What came in together is stored together, before anybody hears of it.
+                    if self._cache is not None:
+                        self._cache.put_all((item.key, item.verdict) for item in found if item.key)
+                    for each in found:
+                        yield each.verdict
+                    for item in items:
+                        if isinstance(item, Exception):
+                            raise item
+                    working -= items.count(None)
+                if self._capped is not None:
+                    raise self._capped
             finally:
                 for worker in workers:
                     worker.cancel()
                 await asyncio.gather(*workers, return_exceptions=True)
 
-    async def _work(
-        self,
-        policy: Policy,
-        form: Form,
-        system: str,
-        waiting: Iterator[Pair],
-        finished: asyncio.Queue[Verdict | Exception | None],
-    ) -> None:
+    def _question(self, policy: Policy) -> _Question:
+        system = system_prompt(policy)
+        keys = QuestionKeys(
+            system=system, model=self._provider.model, params=self._key_params(), repeat=self._repeat
+        )
+        message = {"role": "system", "content": system}
+        return _Question(policy, Form("grades", reply_schema(policy)), message, keys)
+
+    async def _work(self, asked: _Question, waiting: Iterator[Pair], finished: _Finished) -> None:
         try:
             for pair in waiting:
-                await finished.put(await self._verdict(policy, form, system, pair))
+                if self._capped is not None:
+                    break
+                await finished.put(await self._found(asked, pair))
                 if self._asker.failures_in_a_row >= self._max_failures:
                     raise Unavailable(
                         f"{self._provider.name} gave no reply for {self._asker.failures_in_a_row} pairs in a row, "
                         f"last for this reason: {self._asker.last_failure}",
                         "What had finished is kept; start the run again when the provider works.",
                     )
+        except CapReached as reached:
+            self._capped = reached  # the others finish what they have in flight: it is paid for
         except Exception as error:
             await finished.put(error)
         await finished.put(None)
 
-    async def _verdict(self, policy: Policy, form: Form, system: str, pair: Pair) -> Verdict:
-        messages = [
-            {"role": "system", "content": system},
-            {"role": "user", "content": pair_text(policy, pair)},
-        ]
+    async def _found(self, asked: _Question, pair: Pair) -> _Found:
+        user = pair_text(asked.policy, pair)
         key = ""
         if self._cache is not None:
-            key = verdict_key(
-                messages=messages,
-                model=self._provider.model,
-                params=self._key_params(),
-                repeat=self._repeat,
-            )
+            key = asked.keys.key(user)
             known = self._cache.get(key)
             if known is not None:
-                return known.model_copy(update={"pair_id": pair.id})
+                return _Found(known.model_copy(update={"pair_id": pair.id}), "")
         bill = Bill()
-        judgements, raw = await self._judgements(policy, messages, form, bill)
+        messages = [asked.system, {"role": "user", "content": user}]
+        judgements, raw = await self._judgements(asked.policy, messages, asked.form, bill)
         verdict = Verdict(pair_id=pair.id, judgements=judgements, usage=bill.usage(), raw=raw[:KEPT_OF_REPLY])
-        if self._cache is not None:
-            self._cache.put(key, verdict)
-        return verdict
+        return _Found(verdict, key)
 
     async def _judgements(
         self, policy: Policy, messages: list[Message], form: Form, bill: Bill
@@ -196,10 +250,14 @@ class LlmJudge:
                 again="Answer the same pair again, in the form asked for.",
             )
         except RequestFailed as failure:
-            failed = tuple(
-                Judgement(dimension=key, grade=NOT_GRADED, error=failure.reason) for key in policy.keys
+            return _failed(policy, failure.reason), failure.reply
+        except CapReached as reached:
+            if not bill.answers:
+                raise
+            self._capped = (
+                reached  # a reply that cannot be used is paid for, so there is a verdict that says so
             )
-            return failed, failure.reply
+            return _failed(policy, reached.message), bill.answers[-1].text
 
     def _key_params(self) -> dict[str, Any]:
         # The mode that was asked for, not the one fallen back to: the same judge started again has to find the
@@ -208,3 +266,15 @@ class LlmJudge:
         if self._provider.base_url:
             params["endpoint"] = self._provider.base_url
         return params
+
+
+def _failed(policy: Policy, reason: str) -> tuple[Judgement, ...]:
+    return tuple(Judgement(dimension=key, grade=NOT_GRADED, error=reason) for key in policy.keys)
+
+
+def _all_of(first: _Found | Exception | None, more: _Finished) -> list[_Found | Exception | None]:
+    """Return ``first`` and all that is waiting behind it."""
+    items = [first]
+    while not more.empty():
+        items.append(more.get_nowait())
+    return items

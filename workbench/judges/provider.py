@@ -1,8 +1,8 @@
 """Transport to a language model: one request, one completion, and what can go wrong in between.
 
-OpenAI and OpenAI-compatible endpoints go through the ``openai`` client over aiohttp (its default pool is slow at
-64 connections); every other provider goes through litellm, whose exceptions are subclasses of openai's. Keys
-come from the environment, and nothing that leaves this module holds one.
+OpenAI and OpenAI-compatible endpoints are read raw (:mod:`workbench.judges.endpoint`); every other provider goes
+through litellm, whose exceptions are subclasses of openai's. Keys come from the environment, and nothing that
+leaves this module holds one.
 """
 
 from __future__ import annotations
@@ -21,7 +21,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from workbench.errors import BadInput, Unavailable
-from workbench.judges.keys import checked_url, key_in, one_line, refuse_secrets, scrub
+from workbench.judges.endpoint import LARGEST_ANSWER, Answer, Endpoint, NoAnswer, TooLarge
+from workbench.judges.keys import checked_url, key_in, one_line, refuse_secrets, secrets, without
+from workbench.run import Usage
 
 OPENAI_URL = "https://api.openai.com/v1"
 RETRIED = {408, 409, 425, 429}
@@ -30,6 +32,8 @@ RETRIED = {408, 409, 425, 429}
 _log = logging.getLogger(__name__)
 _ABOUT_FORMAT = re.compile(r"response.?format|json.?schema|json.?object|structured.?output", re.IGNORECASE)
 _REFUSAL_BY_LITELLM = ("provider_specific_fields", "refusal")
+_MARKED = {"anthropic", "bedrock", "bedrock_converse", "vertex_ai"}
+"""Providers of Claude, which keep no prompt unless a request asks for it."""
 _RESERVED = {"model", "messages", "response_format", "stream", "n", "timeout", "base_url", "api_base"}
 
 
@@ -44,6 +48,10 @@ class Completion:
     output_tokens: int = 0
     cached_input_tokens: int = 0
     cost_usd: float | None = None
+
+    def usage(self) -> Usage:
+        """Return what this answer took."""
+        return Usage(input_tokens=self.input_tokens, output_tokens=self.output_tokens, cost_usd=self.cost_usd)
 
 
 class RequestFailed(Exception):
@@ -104,8 +112,12 @@ class Provider:
         self.params = self._checked(params)
         self._timeout_s = timeout_s
         self._by_openai = self.base_url is not None or self.model.startswith("openai/")
-        self._client: Any = None
+        self._endpoint: Endpoint | None = None
         self._priced: Any = None
+        self._secrets: tuple[str, ...] = ()
+        self._marks = False
+        sent_as = self.model if self.base_url else self.model.removeprefix("openai/")
+        self._head = {**self.params, "model": sent_as}
 
     @property
     def name(self) -> str:
@@ -118,21 +130,17 @@ class Provider:
         Raises:
             Unavailable: when the environment variable of the key is not set.
         """
+        # Once a run: nobody changes the environment of a process at work, and a look through it takes longer than
+        # reading a reply.
+        self._secrets = secrets(self._key_name)
         if self._by_openai:
-            import openai
-
-            self._client = openai.AsyncOpenAI(
-                api_key=self._key(),
-                base_url=self.base_url or OPENAI_URL,
-                http_client=openai.DefaultAioHttpClient(),
-                timeout=self._timeout_s,
-                max_retries=0,
-            )
+            self._endpoint = Endpoint(self.base_url or OPENAI_URL, self._key())
         else:
             if self._key_name:
                 self._key()
             try:
-                _litellm().get_llm_provider(self.model)
+                _, by, _, _ = _litellm().get_llm_provider(self.model)
+                self._marks = by in _MARKED and "claude" in self.model.lower()
             except Exception:
                 raise BadInput(
                     f"The model name '{self.model}' does not say who provides it.",
@@ -146,9 +154,9 @@ class Provider:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         """Close the connections."""
-        if self._client is not None:
-            await self._client.close()
-            self._client = None
+        if self._endpoint is not None:
+            await self._endpoint.close()
+            self._endpoint = None
 
     async def complete(
         self, messages: Sequence[Mapping[str, str]], response_format: Mapping[str, Any] | None
@@ -160,68 +168,84 @@ class Provider:
             FormatRefused: when the endpoint does not support ``response_format``.
             Unavailable: when no request can succeed (the key, the model, the account).
         """
-        import openai
-
         try:
             async with asyncio.timeout(self._timeout_s):
-                if self._by_openai:
-                    data = await self._ask_openai(messages, response_format)
+                if self._endpoint is not None:
+                    answer = await self._endpoint.ask(self._head, messages, response_format)
+                    data = self._read(answer, response_format is not None)
                 else:
                     data = await self._ask_litellm(messages, response_format)
-        except openai.APIStatusError as error:
-            raise self._refused(error, response_format is not None) from None
-        except (openai.OpenAIError, OSError) as error:
-            # The root decides: httpx-aiohttp reports a connection that was cut as a timeout.
-            root: BaseException = error
-            while root.__cause__ is not None and not isinstance(root, TimeoutError):
-                root = root.__cause__
-            if isinstance(root, TimeoutError | openai.APITimeoutError):
-                raise RequestFailed(f"no answer within {self._timeout_s:g} s", again=True) from None
-            told = self._short(f"{type(root).__name__}: {root}".removesuffix(": "))
-            raise RequestFailed(f"the connection failed ({told})", again=True) from None
+        except TimeoutError:
+            raise self._too_late() from None
+        except NoAnswer as error:
+            raise self._no_connection(str(error)) from None
+        except TooLarge:
+            reason = f"the answer has more than {LARGEST_ANSWER // 1024**2} MB"
+            raise RequestFailed(reason, again=False, provider_down=False) from None
         return self._completion(data)
 
     def _scrub(self, text: str) -> str:
-        return scrub(text, self._key_name)
+        return without(self._secrets, text)
 
     def _short(self, text: str) -> str:
         return one_line(text, self._key_name)
 
-    async def _ask_openai(
-        self, messages: Sequence[Mapping[str, str]], response_format: Mapping[str, Any] | None
-    ) -> Any:
-        # The client's untyped door: chat.completions.create walks every message and schema through its type
-        # annotations, a third of its CPU time, and drops parameters of other servers (top_k, guided decoding).
-        import httpx
+    def _too_late(self) -> RequestFailed:
+        return RequestFailed(f"no answer within {self._timeout_s:g} s", again=True)
 
-        model = self.model if self.base_url else self.model.removeprefix("openai/")
-        body: dict[str, Any] = {**self.params, "model": model, "messages": list(messages)}
-        if response_format is not None:
-            body["response_format"] = response_format
-        raw = await self._client.post("/chat/completions", cast_to=httpx.Response, body=body)
+    def _no_connection(self, told: str) -> RequestFailed:
+        return RequestFailed(f"the connection failed ({self._short(told)})", again=True)
+
+    def _read(self, answer: Answer, with_format: bool) -> Any:
         try:
-            return json.loads(raw.content)
-        except (ValueError, RecursionError):
-            kind = raw.headers.get("content-type", "no content type")
+            data = answer.json()
+        except ValueError:
+            data = None
+        if answer.status >= 400:
+            text = answer.body[:2000].decode("utf-8", "replace")
+            raise self._refused(answer.status, data, text, answer.headers, with_format)
+        if data is None:
+            kind = answer.headers.get("content-type", "no content type")
             reason = f"the answer is not a chat completion but {self._short(kind)}"
-            raise RequestFailed(reason, again=True) from None
+            raise RequestFailed(reason, again=True)
+        return data
 
     async def _ask_litellm(
         self, messages: Sequence[Mapping[str, str]], response_format: Mapping[str, Any] | None
     ) -> Any:
+        import openai
+
         options: dict[str, Any] = dict(self.params)
         if response_format is not None:
             options["response_format"] = response_format
         if self._key_name:
             options["api_key"] = self._key()
-        response = await _litellm().acompletion(
-            model=self.model,
-            messages=list(messages),
-            timeout=self._timeout_s,
-            num_retries=0,
-            max_retries=0,
-            **options,
-        )
+        try:
+            response = await _litellm().acompletion(
+                model=self.model,
+                messages=[_marked(messages[0]), *messages[1:]] if self._marks else list(messages),
+                timeout=self._timeout_s,
+                num_retries=0,
+                max_retries=0,
+                **options,
+            )
+        except openai.APIStatusError as error:
+            if type(error).__name__ == "ContentPolicyViolationError":
+                raise _filtered() from None
+            # litellm keeps the headers of the answer here, and an empty response beside them.
+            headers = getattr(error, "litellm_response_headers", None) or error.response.headers
+            told = error.message
+            raise self._refused(
+                int(error.status_code), error.body, told, headers, response_format is not None
+            ) from None
+        except (openai.OpenAIError, OSError) as error:
+            # The root decides: litellm's transport reports a connection that was cut as a timeout.
+            root: BaseException = error
+            while root.__cause__ is not None and not isinstance(root, TimeoutError):
+                root = root.__cause__
+            if isinstance(root, TimeoutError | openai.APITimeoutError):
+                raise self._too_late() from None
+            raise self._no_connection(f"{type(root).__name__}: {root}".removesuffix(": ")) from None
         return response.model_dump(mode="json", warnings=False)
 
     def _completion(self, data: Any) -> Completion:
@@ -257,11 +281,13 @@ class Provider:
         # The price map lists models that run on one's own machines with 0, which is no price.
         return cost or None
 
-    def _refused(self, error: Any, with_format: bool) -> Exception:
-        status = int(error.status_code)
-        told = _at(error.body, "message") or _at(error.body, "error", "message") or error.message
+    def _refused(
+        self, status: int, body: Any, otherwise: str, headers: Mapping[str, str], with_format: bool
+    ) -> Exception:
+        """Return what a status above 399 means; ``otherwise`` is said where the body has no message."""
+        told = _at(body, "message") or _at(body, "error", "message") or otherwise
         text = self._short(str(told))
-        code = _text(_at(error.body, "code") or _at(error.body, "error", "code"))
+        code = _text(_at(body, "code") or _at(body, "error", "code"))
         if status in {401, 403}:
             return Unavailable(f"{self.name} refused the key for {self.model} ({status}).", self._key_hint())
         if status == 404:
@@ -272,10 +298,8 @@ class Provider:
             return Unavailable(f"The account at {self.name} has no quota left: {text}", self._key_hint())
         if status in {400, 422, 501} and with_format and _ABOUT_FORMAT.search(str(told)):
             return FormatRefused(text)
-        if "content_filter" in code or type(error).__name__ == "ContentPolicyViolationError":
-            return RequestFailed("stopped by the provider's content filter", again=False, provider_down=False)
-        # litellm keeps the headers of the answer here, and an empty response beside them.
-        headers = getattr(error, "litellm_response_headers", None) or error.response.headers
+        if "content_filter" in code:
+            return _filtered()
         wait_s = retry_after(headers) if status in {429, 503} else None
         return RequestFailed(
             f"HTTP {status}: {text}", again=status in RETRIED or status >= 500, wait_s=wait_s
@@ -334,6 +358,16 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
         return None
     then = then if then.tzinfo else then.replace(tzinfo=UTC)
     return max(0.0, (then - datetime.now(UTC)).total_seconds())
+
+
+def _marked(message: Mapping[str, str]) -> dict[str, Any]:
+    """Return the message with the mark up to which these providers keep a prompt: the policy, in every call."""
+    part = {"type": "text", "text": message["content"], "cache_control": {"type": "ephemeral"}}
+    return {**message, "content": [part]}
+
+
+def _filtered() -> RequestFailed:
+    return RequestFailed("stopped by the provider's content filter", again=False, provider_down=False)
 
 
 def _litellm() -> Any:
