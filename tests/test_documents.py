@@ -233,7 +233,7 @@ def edited(line: str, **changes: Any) -> str:
         ({"labels": "3\n"}, "labels.jsonl, line 1", "not a JSON object"),
         ({"labels": edited(LABEL, pair=B)}, "labels.jsonl, line 1", "labels a pair that is not in pairs.jsonl"),
         ({"labels": edited(LABEL, grade="good")}, "labels.jsonl, line 1", "at grade: Input should be a valid integer"),
-        ({"labels": edited(LABEL, grade=-1)}, "labels.jsonl, line 1", "a label needs a grade, N/A or unrateable"),
+        ({"labels": edited(LABEL, grade=-4)}, "labels.jsonl, line 1", "at grade: Input should be greater than or equal to -3"),
         ({"labels": edited(LABEL, at="2026-01-01T09:00:00")}, "labels.jsonl, line 1", "a label needs a time with a zone"),
         ({"labels": edited(LABEL, at="soon")}, "labels.jsonl, line 1", "at at"),
         ({"labels": edited(LABEL, labeler=" ")}, "labels.jsonl, line 1", "at labeler"),

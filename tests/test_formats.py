@@ -122,7 +122,7 @@ WIDE_HEADER = ",".join(f"c{i}" for i in range(MAX_COLUMNS + 1))
 @pytest.mark.parametrize(
     ("name", "content", "said"),
     [
-        ("a.xlsx", b"", "a.xlsx is of an unknown format"),
+        ("a.doc", b"", "a.doc is of an unknown format"),
         ("a.csv", b"", "a.csv is empty"),
         ("a.csv", b" \n\n", "a.csv is empty"),
         ("a.csv.gz", gzip.compress(b""), "a.csv.gz is empty"),

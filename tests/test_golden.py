@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from workbench.golden import (
+    CONSENSUS_RULES,
     NOT_APPLICABLE,
     NOT_GRADED,
     UNRATEABLE,
@@ -22,13 +23,16 @@ from workbench.golden import (
     Label,
     Pair,
     Split,
+    adjudicated,
     coverage,
     draw_splits,
     label_table,
     newest,
     settle,
     split_by_query,
+    standing,
 )
+from workbench.golden import votes as golden_votes
 
 NA, UN, NONE = NOT_APPLICABLE, UNRATEABLE, NOT_GRADED
 START = datetime(2026, 1, 1, tzinfo=UTC)
@@ -41,7 +45,7 @@ def label(
     return Label(pair_id=pair, dimension=dimension, grade=grade, labeler=labeler, at=at, source=source)
 
 
-def votes(*grades: int) -> pd.DataFrame:
+def votes_of(*grades: int) -> pd.DataFrame:
     """One vote for the pair p from each of so many people."""
     return label_table(label(grade, f"person{i}", i) for i, grade in enumerate(grades))
 
@@ -72,7 +76,7 @@ def votes(*grades: int) -> pd.DataFrame:
     ],
 )
 def test_votes_settle(given_votes: list[int], majority: int, median: int) -> None:
-    table = votes(*given_votes)
+    table = votes_of(*given_votes)
     assert settle(table, "d", ["p"]).tolist() == [majority]
     assert settle(table, "d", ["p"], rule="median").tolist() == [median]
 
@@ -92,8 +96,7 @@ def test_the_newest_adjudication_decides() -> None:
     meeting = label(0, "meeting", 5, source="adjudicated")
     later = label(1, "other meeting", 6, source="adjudicated")
     crowd = [label(4, name, 9) for name in ("ann", "bob", "cem")]
-    rules: tuple[ConsensusRule, ...] = ("majority", "median")
-    for rule in rules:
+    for rule in CONSENSUS_RULES:
         assert settle(label_table([*crowd, meeting]), "d", ["p"], rule=rule).tolist() == [0]
         assert settle(label_table([later, *crowd, meeting]), "d", ["p"], rule=rule).tolist() == [1]
 
@@ -120,14 +123,14 @@ def test_other_dimensions_and_pairs_do_not_count_and_the_order_asked_for_is_kept
 
 rows = st.lists(
     st.tuples(
-        st.sampled_from(["p", "q"]), st.sampled_from(["ann", "bob", "cem"]), st.sampled_from([0, 1, 4, NA, UN]),
+        st.sampled_from(["p", "q"]), st.sampled_from(["ann", "bob", "cem"]), st.sampled_from([0, 1, 4, NA, UN, NONE]),
         st.sampled_from(["human", "adjudicated", "import"]),
     ),
     max_size=10,
 )  # fmt: skip
 
 
-@given(rows, st.randoms(use_true_random=False), st.sampled_from(["majority", "median"]))
+@given(rows, st.randoms(use_true_random=False), st.sampled_from(CONSENSUS_RULES))
 def test_the_order_of_rows_does_not_count_where_times_differ(
     rows: list[tuple[str, str, int, str]], random: Random, rule: ConsensusRule
 ) -> None:
@@ -138,10 +141,127 @@ def test_the_order_of_rows_does_not_count_where_times_differ(
     assert settle(label_table(mixed), "d", ["p", "q"], rule=rule).tolist() == expected.tolist()
 
 
+@given(rows, st.permutations(["ann", "bob", "cem"]), st.sampled_from(CONSENSUS_RULES))
+def test_who_the_labelers_are_does_not_count(
+    rows: list[tuple[str, str, int, str]], names: list[str], rule: ConsensusRule
+) -> None:
+    renamed = dict(zip(["ann", "bob", "cem"], names, strict=True))
+    one = label_table(label(g, who, i, pair=p, source=s) for i, (p, who, g, s) in enumerate(rows))
+    other = label_table(label(g, renamed[who], i, pair=p, source=s) for i, (p, who, g, s) in enumerate(rows))
+    expected = settle(one, "d", ["p", "q"], rule=rule).tolist()
+    assert settle(other, "d", ["p", "q"], rule=rule).tolist() == expected
+
+
+@given(rows, st.sampled_from([0, 1, 4, NA]), st.sampled_from(CONSENSUS_RULES))
+def test_what_was_adjudicated_last_always_wins(
+    rows: list[tuple[str, str, int, str]], decided: int, rule: ConsensusRule
+) -> None:
+    labels = [label(g, who, i, pair=p, source=s) for i, (p, who, g, s) in enumerate(rows)]
+    meeting = label(decided, "meeting", 99, source="adjudicated")
+    later = [label(4, who, 100) for who in ("ann", "meeting", "dan")]  # votes after it change nothing
+    assert settle(label_table([*labels, meeting, *later]), "d", ["p"], rule=rule).tolist() == [decided]
+
+
+@given(st.lists(st.sampled_from([0, 1, 2, 4, NA, UN]), max_size=9))
+def test_one_more_vote_for_what_the_majority_says_does_not_change_it(grades: list[int]) -> None:
+    [settled] = settle(votes_of(*grades), "d", ["p"]).tolist()
+    if settled != NONE:
+        assert settle(votes_of(*grades, settled), "d", ["p"]).tolist() == [settled]
+
+
+# A labeler takes back what they said
+
+
+def test_a_withdrawn_label_is_no_vote_and_hides_what_its_labeler_said_before() -> None:
+    table = label_table([label(4, "ann", 1), label(1, "bob", 2), label(NONE, "ann", 3)])
+    for rule in CONSENSUS_RULES:
+        assert settle(table, "d", ["p"], rule=rule).tolist() == [1]
+    assert standing(table)[["labeler", "grade"]].values.tolist() == [["bob", 1]]
+    again = pd.concat([table, label_table([label(0, "ann", 4)])])
+    assert settle(again, "d", ["p"]).tolist() == [0]  # 0 and 1 tie: the lower one
+
+
+def test_a_pair_whose_labels_are_all_withdrawn_is_not_graded() -> None:
+    table = label_table([label(4, "ann", 1), label(NONE, "ann", 2)])
+    for rule in CONSENSUS_RULES:
+        assert settle(table, "d", ["p"], rule=rule).tolist() == [NONE]
+
+
+def test_an_adjudication_can_be_withdrawn_and_the_one_before_it_holds_again() -> None:
+    first = label(0, "ann", 1, source="adjudicated")
+    second = label(1, "bob", 2, source="adjudicated")
+    back = label(NONE, "bob", 3, source="adjudicated")
+    crowd = [label(4, who, 9) for who in ("cem", "dan")]
+    assert settle(label_table([*crowd, first, second]), "d", ["p"]).tolist() == [1]
+    assert settle(label_table([*crowd, first, second, back]), "d", ["p"]).tolist() == [0]
+    assert settle(label_table([*crowd, second, back]), "d", ["p"]).tolist() == [4]
+
+
+def test_votes_and_adjudications_are_read_apart() -> None:
+    table = label_table(
+        [
+            label(2, "ann", 1),
+            label(3, "ann", 2, source="adjudicated"),
+            label(1, "bob", 3, source="adjudicated"),
+        ]
+    )
+    assert golden_votes(table)[["labeler", "grade"]].values.tolist() == [["ann", 2]]
+    assert adjudicated(table)[["labeler", "grade"]].values.tolist() == [["bob", 1]]
+
+
+# Dawid-Skene
+
+
+def careless(pairs: int = 30) -> list[Label]:
+    """Ann and bob agree on every pair (0 and 3 in turns); cem says 0 throughout."""
+    return [
+        label(g, who, pair=f"t{i}")
+        for i in range(pairs)
+        for who, g in (("ann", 3 * (i % 2)), ("bob", 3 * (i % 2)), ("cem", 0))
+    ]
+
+
+def test_by_dawid_skene_the_careful_labeler_outweighs_the_careless_one() -> None:
+    """Where ann says 3 and cem 0, a majority ties and takes the lower; but cem says 0 of everything."""
+    table = label_table([*careless(), label(3, "ann", pair="x"), label(0, "cem", pair="x")])
+    assert settle(table, "d", ["x"]).tolist() == [0]
+    assert settle(table, "d", ["x"], rule="dawid_skene").tolist() == [3]
+
+
+def test_by_dawid_skene_a_pair_settles_alike_whatever_else_is_asked_for() -> None:
+    table = label_table([*careless(), label(3, "ann", pair="x"), label(0, "cem", pair="x")])
+    ids = ["x", "nobody", *(f"t{i}" for i in range(30))]
+    every = settle(table, "d", ids, rule="dawid_skene").tolist()
+    assert every[:2] == [3, NONE]
+    assert every[2:] == [3 * (i % 2) for i in range(30)]
+
+
+def test_by_dawid_skene_adjudications_show_who_errs() -> None:
+    """Ann and bob never agree; ten pairs were adjudicated as ann said, so the others settle as she says."""
+    table = [label((i + k) % 2, who, pair=f"t{i}") for i in range(20) for k, who in enumerate(("ann", "bob"))]
+    meeting = [label(i % 2, "meeting", 1, pair=f"t{i}", source="adjudicated") for i in range(10)]
+    rest = [f"t{i}" for i in range(10, 20)]
+    settled = settle(label_table([*table, *meeting]), "d", rest, rule="dawid_skene").tolist()
+    assert settled == [i % 2 for i in range(10, 20)]
+
+
+def test_by_dawid_skene_na_is_an_answer_like_a_level() -> None:
+    labels = [
+        label(g, who, pair=f"t{i}")
+        for i in range(20)
+        for who, g in (("ann", (NA, 2)[i % 2]), ("bob", (NA, 2)[i % 2]), ("cem", 2))
+    ]
+    table = label_table([*labels, label(NA, "ann", pair="x"), label(2, "cem", pair="x")])
+    assert settle(table, "d", ["x", "t0", "t1"], rule="dawid_skene").tolist() == [NA, NA, 2]
+
+
+def test_a_pair_that_is_asked_for_twice_is_answered_twice() -> None:
+    assert settle(votes_of(2), "d", ["p", "q", "p"]).tolist() == [2, NONE, 2]
+
+
 @pytest.mark.parametrize(
     "wrong",
     [
-        {"grade": NOT_GRADED},
         {"grade": -4},
         {"at": datetime(2026, 1, 1)},  # a time without a zone
         {"labeler": "  "},

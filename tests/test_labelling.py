@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ from workbench import labelling
 from workbench.column_mapping import ImportSpec
 from workbench.documents import read_golden, sync
 from workbench.errors import BadInput, NotFound, Refused
-from workbench.golden import NOT_APPLICABLE, NOT_GRADED, UNRATEABLE
+from workbench.golden import NOT_APPLICABLE, NOT_GRADED, UNRATEABLE, Label
 from workbench.workspace import Workspace
 
 SPEC = ImportSpec.model_validate(
@@ -157,6 +158,11 @@ def test_what_is_skipped_is_not_offered(tea: Workspace) -> None:
     task = labelling.next_task(tea, "tea", "bob", skipped=[known["smoky/Lapsang"], known["smoky/Sencha"]])
     assert task is not None
     assert (task.pair.id, task.done, task.total) == (known["mild/Sencha"], 0, 4)
+    ahead = labelling.upcoming_pair(
+        tea, "tea", "bob", skipped=[known["smoky/Lapsang"], known["smoky/Sencha"]]
+    )
+    assert ahead == task.pair
+    assert labelling.upcoming_pair(tea, "tea", "bob", skipped=list(known.values())) is None
     assert labelling.next_task(tea, "tea", "bob", skipped=list(known.values())) is None
 
 
@@ -180,6 +186,96 @@ def test_a_double_click_adds_nothing_and_a_change_of_mind_is_kept(tea: Workspace
     bobs = rows[(rows["labeler"] == "bob") & (rows["dimension"] == "taste")]
     assert bobs["grade"].tolist() == [2, 1, 2]
     assert dict(labelling.open_task(tea, "tea", "bob", first).answers) == {"taste": 2, "overall": 2}
+
+
+def test_what_is_withdrawn_counts_nowhere(tea: Workspace) -> None:
+    first = ids(tea)["smoky/Lapsang"]
+    answers = {"taste": 2, "strength": 1, "overall": 2}
+    labelling.submit_labels(tea, "tea", first, answers, labeler="bob", note="Hm.")
+    assert labelling.withdraw(tea, "tea", first, "bob") == 3
+    assert labelling.withdraw(tea, "tea", first, "bob") == 0  # the second click
+    task = labelling.open_task(tea, "tea", "bob", first)
+    assert (dict(task.answers), task.note, task.done) == ({}, "", 0)
+    assert labelling.pace(tea, "tea", "bob").today == 0
+    assert labelling.labeler_progress(tea, "tea")["labeler"].tolist() == ["ann"]
+    # For cem, the pair has one labeler again (ann), as all others: the first in order comes first.
+    following = labelling.next_task(tea, "tea", "cem")
+    assert following is not None
+    assert following.pair.id == first
+    shown, _ = labelling.browse(tea, "tea")
+    assert shown.set_index("pair_id").loc[first, ["labelers", "taste", "overall"]].tolist() == [
+        1,
+        2,
+        NOT_GRADED,
+    ]
+    # Nothing is gone: three answers, and three labels that take them back.
+    rows = tea.store.labels("tea", pair_id=first)
+    assert rows.loc[rows["labeler"] == "bob", "grade"].tolist() == [2, 1, 2, *[NOT_GRADED] * 3]
+
+
+def test_what_is_answered_again_after_a_withdrawal_counts(tea: Workspace) -> None:
+    first = ids(tea)["smoky/Lapsang"]
+    answers = {"taste": 2, "strength": 1, "overall": 2}
+    for _ in range(2):
+        assert labelling.submit_labels(tea, "tea", first, answers, labeler="bob") == 3
+        labelling.withdraw(tea, "tea", first, "bob")
+    assert labelling.submit_labels(tea, "tea", first, answers, labeler="bob") == 3
+    task = labelling.open_task(tea, "tea", "bob", first)
+    assert (dict(task.answers), task.done) == (answers, 1)
+    with pytest.raises(NotFound, match="has no pair pair-0"):
+        labelling.withdraw(tea, "tea", "pair-0", "bob")
+
+
+def test_an_adjudication_is_not_what_its_author_said_alone(tea: Workspace) -> None:
+    first = ids(tea)["smoky/Lapsang"]
+    decided = Label(
+        pair_id=first, dimension="taste", grade=0, labeler="bob", at=datetime.now(UTC), source="adjudicated"
+    )
+    tea.store.add_labels("tea", [decided])
+    assert dict(labelling.open_task(tea, "tea", "bob", first).answers) == {}
+    assert labelling.withdraw(tea, "tea", first, "bob") == 0
+    shown, _ = labelling.browse(tea, "tea")
+    assert shown.set_index("pair_id").at[first, "taste"] == 0
+
+
+def test_the_pace_is_the_median_of_the_last_submits_without_pauses(tea: Workspace) -> None:
+    now = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
+    known = list(ids(tea).values())
+    assert labelling.pace(tea, "tea", "bob", now=now) == labelling.Pace(0, None)
+
+    def send(pair_id: str, at: datetime, *keys: str) -> None:
+        tea.store.add_labels(
+            "tea", [Label(pair_id=pair_id, dimension=key, grade=1, labeler="bob", at=at) for key in keys]
+        )
+
+    whole = ("taste", "strength", "overall")
+    # Yesterday 23:50, then 8:00:00 (a night: a pause), 8:00:30, 8:01:40 (in part), 8:01:50.
+    send(known[0], datetime(2026, 5, 3, 23, 50, tzinfo=UTC), *whole)
+    send(known[1], datetime(2026, 5, 4, 8, 0, 0, tzinfo=UTC), *whole)
+    assert labelling.pace(tea, "tea", "bob", now=now) == labelling.Pace(1, None)
+    send(known[2], datetime(2026, 5, 4, 8, 0, 30, tzinfo=UTC), *whole)
+    send(known[3], datetime(2026, 5, 4, 8, 1, 40, tzinfo=UTC), "taste")
+    send(known[1], datetime(2026, 5, 4, 8, 1, 50, tzinfo=UTC), "taste")  # says the same: nothing is added
+    found = labelling.pace(tea, "tea", "bob", now=now)
+    # Gaps of 30 s and 70 s, median 50 s; finished today: the second and the third pair.
+    assert found == labelling.Pace(2, 50.0)
+    assert found.time_for(6) == timedelta(minutes=5)
+    # Where it is still the 3rd of May (UTC-10: 23:00), all three are of today.
+    hawaii = now.astimezone(timezone(timedelta(hours=-10)))
+    assert labelling.pace(tea, "tea", "bob", now=hawaii).today == 3
+
+
+def test_the_pace_looks_at_no_more_than_the_last_twenty_submits(tea: Workspace) -> None:
+    start = datetime(2026, 5, 4, 9, 0, tzinfo=UTC)
+    known = list(ids(tea).values())
+    at = start
+    # Thirty submits 100 s apart, then nineteen gaps of 10 s: only the latter count.
+    for i in range(50):
+        tea.store.add_labels(
+            "tea", [Label(pair_id=known[i % 4], dimension="taste", grade=i // 4 % 2, labeler="bob", at=at)]
+        )
+        at += timedelta(seconds=100 if i < 30 else 10)
+    assert labelling.pace(tea, "tea", "bob", now=start).seconds == 10.0
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import typer
 from workbench.cli_output import Json, Message, estimate, estimate_data, group, print_json, show
 from workbench.cli_workspace import opened, ready
 
-app = group("Golden sets: import, look, publish.")
+app = group("Golden sets: import, look, publish, compare, export.")
 
 
 @app.command("import")
@@ -26,7 +26,11 @@ def golden_import(
     publish: Annotated[bool, typer.Option(help="Freeze the set as its next snapshot at once.")] = False,
     as_json: Json = False,
 ) -> None:
-    """Import pairs and labels from CSV, JSONL or Parquet, and recorded judgements where the mapping has them."""
+    """Import pairs and labels, and recorded judgements where the mapping has them.
+
+    From CSV, TSV, JSONL, Parquet or Excel, JSON of Label Studio or Argilla, or a folder of TREC qrels with its queries
+    and documents.
+    """
     from workbench.importing import import_path
 
     workspace = ready()
@@ -105,3 +109,54 @@ def golden_publish(name: str, message: Message = "", as_json: Json = False) -> N
         print_json(data)
     else:
         print(f"Published {golden.label}: {data['pairs']} pairs, {data['labels']} labels.")
+
+
+@app.command("export")
+def golden_export(
+    name: Annotated[
+        str, typer.Argument(metavar="NAME[@VERSION]", help="Without a version: the set as it is now.")
+    ],
+    key: Annotated[
+        str,
+        typer.Option(
+            "--format",
+            help="csv, csv-settled, jsonl, parquet, label-studio, argilla, qrels, beir or datasets.",
+        ),
+    ] = "csv",
+    output: Annotated[
+        Path | None,
+        typer.Option("--output", "-o", help="A file; a new folder, or its .zip, where there are several."),
+    ] = None,
+    dimension: Annotated[str, typer.Option(help="For qrels and beir: whose settled grades.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Write a golden set as files for other tools."""
+    from workbench.golden_export import FORMATS
+    from workbench.golden_history import export_golden, read_reference
+
+    workspace = opened()
+    golden, version = read_reference(name)
+    path = export_golden(
+        workspace, golden, version, key, output, dimension=dimension, author=workspace.settings.user
+    )
+    if as_json:
+        print_json({"golden": golden, "version": version, "format": key, "path": path})
+    else:
+        print("\n".join(filter(None, (f"Wrote {path}.", FORMATS[key].leaves_out))))
+
+
+@app.command("diff")
+def golden_diff(
+    name: str,
+    before: Annotated[int, typer.Argument(metavar="A", help="Number of the earlier snapshot.")],
+    after: Annotated[int, typer.Argument(metavar="B", help="Number of the later one.")],
+    as_json: Json = False,
+) -> None:
+    """Say what changed between two snapshots: pairs, splits, labels, settled grades."""
+    from workbench.golden_history import diff_data, diff_lines, snapshot_diff
+
+    diff = snapshot_diff(opened(), name, before, after)
+    if as_json:
+        print_json(diff_data(diff))
+    else:
+        print("\n".join(diff_lines(diff)))

@@ -140,6 +140,9 @@ class LabelRows(Value):
     long: Long | None = None
     wide: Wide | None = None
     source: Source = "human"
+    source_column: Column | None = Field(
+        default=None, description="Says human, adjudicated or import for each row; empty cells: source."
+    )
     grades: dict[str, Annotated[int, Field(ge=0)]] = {}
     na: tuple[str, ...] = ()
     unrateable: tuple[str, ...] = ()
@@ -154,7 +157,7 @@ class LabelRows(Value):
     def columns(self) -> set[str]:
         """Return every column that labels are read from, the key not among them."""
         shape = self.shape
-        named = {shape.note, shape.at}.union(*self.shape.answers())
+        named = {shape.note, shape.at, self.source_column}.union(*self.shape.answers())
         return {column for column in named if column and constant(column) is None}
 
     @cached_property
@@ -229,6 +232,10 @@ class ImportSpec(Value):
     meta: dict[Key, Column] = Field(
         default={}, description="Facts to slice by; not part of the pair's identity."
     )
+    split: Column | None = Field(
+        default=None,
+        description="Says dev or holdout, the same for all pairs of a query. A query that the set has keeps its own.",
+    )
     labels: tuple[LabelRows, ...] = ()
     recorded: RecordedRows | None = None
 
@@ -243,6 +250,7 @@ class ImportSpec(Value):
     def pair_columns(self) -> set[str]:
         """Return every column that the pair rows, joined files included, have to have beside keys."""
         used = {*self.query.values(), *self.document.values(), *self.meta.values()}
+        used |= {self.split} if self.split else set()
         return used.union(*(rows.columns() for rows in self._sources() if self.in_pair_rows(rows)))
 
     def _sources(self) -> list[LabelRows | RecordedRows]:

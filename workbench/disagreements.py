@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 
 from workbench import evaluation
-from workbench.golden import NOT_APPLICABLE, NOT_GRADED, newest
+from workbench.golden import NOT_APPLICABLE, NOT_GRADED, standing
 from workbench.run import Run
-from workbench.suggestion import Disagreement
+from workbench.suggestion import Decision, Disagreement
 from workbench.workspace import Workspace
 
 WORST = 100
@@ -28,11 +28,31 @@ class Disagreements:
 
 
 def disagreements(workspace: Workspace, run: Run) -> Disagreements:
-    """Return where a run and what people settled on (by today's labels) differ, on dev pairs only."""
+    """Return where a run and what people settled on (by today's labels) differ, on dev pairs only.
+
+    Each has what was decided about its pair and dimension last, unless that was about another label.
+    """
     # What people settled on depends on today's labels and on the newest version's scales.
     mark = workspace.store.labels_mark(run.golden)
     labelled = workspace.store.policy(workspace.store.golden(run.golden).policy)
-    return _found(workspace, run.model_dump_json(), mark, labelled.content_hash)
+    found = _found(workspace, run.model_dump_json(), mark, labelled.content_hash)
+    return replace(found, worst=_decided(workspace, run.golden, found.worst))
+
+
+def _decided(
+    workspace: Workspace, golden: str, worst: Mapping[str, tuple[Disagreement, ...]]
+) -> dict[str, tuple[Disagreement, ...]]:
+    decided = {(one.pair_id, one.dimension): one for one in workspace.store.decisions(golden)}
+
+    def with_decision(one: Disagreement) -> Disagreement:
+        newest = decided.get((one.pair.id, one.dimension))
+        # A label that was found wrong and corrected is not wrong any more because of that.
+        if newest is None or newest.outcome == "open" or newest.details.get("label", one.label) != one.label:
+            return one
+        decision = Decision(finding=newest.outcome, note=newest.note)
+        return one.model_copy(update={"decision": decision})
+
+    return {key: tuple(map(with_decision, found)) for key, found in worst.items()} if decided else dict(worst)
 
 
 @lru_cache(maxsize=8)
@@ -64,7 +84,7 @@ def _with_texts(
     pairs = workspace.store.pairs(ids, run.golden)
     judged = workspace.store.judgements(run.id, ids)
     said: dict[tuple[str, str], list[Any]] = {}
-    for label in newest(workspace.store.labels(run.golden, pair_ids=ids)).itertuples():
+    for label in standing(workspace.store.labels(run.golden, pair_ids=ids)).itertuples():
         said.setdefault((str(label.pair_id), str(label.dimension)), []).append(label)
 
     def disagreement(key: str, pair_id: str, human: int, judge: int) -> Disagreement:

@@ -19,7 +19,7 @@ from workbench.agreement import OUTCOMES, Agreement, Comparison, agreement, comp
 from workbench.documents import policy_text
 from workbench.errors import BadInput, NotFound, Refused
 from workbench.files import write_text
-from workbench.golden import NOT_GRADED, GoldenSet, Pair, newest, settle
+from workbench.golden import NOT_GRADED, GoldenSet, Pair, newest, settle, standing
 from workbench.identity import content_hash
 from workbench.jobs import exists, new_id, prepare, submit
 from workbench.judges.keys import checked_url, refuse_secrets
@@ -342,7 +342,10 @@ def truth(
     workspace: Workspace, golden: str, *, version: int | None = None, split: SplitChoice = "dev",
     labels: LabelChoice = "live",
 ) -> Truth:  # fmt: skip
-    """Return the settled human grades of a snapshot's pairs, from today's labels or from the snapshot's own."""
+    """Return the settled human grades of a snapshot's pairs, from today's labels or from the snapshot's own.
+
+    Today's labels settle by the set's consensus rule, a snapshot's own by majority.
+    """
     store = workspace.store
     mark = store.labels_mark(golden) if labels == "live" else 0
     newest_policy = store.policy(store.golden(golden).policy)
@@ -365,12 +368,14 @@ def _truth(
     table = store.labels(golden) if labels == "live" else snapshot.labels
     ids = tuple(pair.id for pair in pairs)
     policy = store.policy(snapshot.policy)
-    human = {key: _on_scale(settle(table, key, ids), policy.scale(key)) for key in policy.keys}
+    # A snapshot keeps its labels, not the rule of the working set: its own labels settle by majority.
+    rule = store.golden(golden).consensus if labels == "live" else "majority"
+    human = {key: _on_scale(settle(table, key, ids, rule), policy.scale(key)) for key in policy.keys}
     derived = not bool((table["dimension"] == OVERALL).any())
     human[OVERALL] = (
         overall_grades(policy, human)
         if derived
-        else _on_scale(settle(table, OVERALL, ids), policy.scale(OVERALL))
+        else _on_scale(settle(table, OVERALL, ids, rule), policy.scale(OVERALL))
     )
     return Truth(golden, snapshot.version, split, ids, tuple(pair.query_id for pair in pairs), human, derived)
 
@@ -593,7 +598,7 @@ def pair_story(workspace: Workspace, golden: str, pair_id: str, run_ids: Sequenc
     judgements = {
         run_id: workspace.store.judgements(run_id, [pair_id]).get(pair_id, {}) for run_id in run_ids
     }
-    return PairStory(pairs[pair_id], newest(workspace.store.labels(golden, pair_id=pair_id)), judgements)
+    return PairStory(pairs[pair_id], standing(workspace.store.labels(golden, pair_id=pair_id)), judgements)
 
 
 def record_look(workspace: Workspace, runs: Sequence[Run], who: str, place: str) -> int:

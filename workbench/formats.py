@@ -18,7 +18,7 @@ import pandas as pd
 
 from workbench.column_mapping import ImportSpec
 from workbench.errors import BadInput, NotFound
-from workbench.golden import Pair
+from workbench.golden import Pair, Split
 from workbench.import_rows import RECORDED_COLUMNS, Reading
 from workbench.policy import Body
 from workbench.row_checks import Problem
@@ -77,11 +77,12 @@ class ImportReport:
 
 @dataclass(frozen=True)
 class Imported:
-    """The outcome of an import; ``labels`` has ``golden.LABEL_COLUMNS``."""
+    """The outcome of an import; ``labels`` has ``golden.LABEL_COLUMNS``, ``splits`` is empty or of every pair."""
 
     pairs: list[Pair]
     labels: pd.DataFrame = field(repr=False)
     report: ImportReport
+    splits: Mapping[str, Split] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -137,7 +138,7 @@ def read_import(
     labels = reading.labels(at)
     if reading.problems and not skip_bad_rows:
         _refuse(_in_order(reading))
-    return Imported(reading.pairs, labels, _report(reading, labels))
+    return Imported(reading.pairs, labels, _report(reading, labels), reading.splits)
 
 
 def preview(spec: ImportSpec, files: Files, policy: Body) -> ImportPreview:

@@ -12,17 +12,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Annotated, Literal
+from typing import Annotated, Literal, get_args
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
+from workbench.dawid_skene import dawid_skene
 from workbench.identity import Value, content_hash, keepable
 
 NOT_GRADED = -1
-"""No grade: nobody labelled it, or the judge failed on it."""
+"""No grade: nobody labelled it, or the judge failed on it. As a label: the labeler takes back what they said."""
 NOT_APPLICABLE = -2
 """The dimension does not apply to the pair; an answer, not a gap."""
 UNRATEABLE = -3
@@ -30,7 +31,8 @@ UNRATEABLE = -3
 
 Split = Literal["dev", "holdout"]
 Source = Literal["human", "adjudicated", "import"]
-ConsensusRule = Literal["majority", "median"]
+ConsensusRule = Literal["majority", "median", "dawid_skene"]
+CONSENSUS_RULES: tuple[ConsensusRule, ...] = get_args(ConsensusRule)
 Filled = Annotated[str, StringConstraints(strip_whitespace=True, min_length=1)]
 
 LABEL_COLUMNS = ["pair_id", "dimension", "grade", "labeler", "at", "note", "source"]
@@ -64,7 +66,10 @@ class Pair(Value):
 
 
 class Label(Value):
-    """One labeler's answer about one dimension of one pair. Append-only: a change of mind is a newer label."""
+    """One labeler's answer about one dimension of one pair. Append-only: a change of mind is a newer label.
+
+    A label whose grade is ``NOT_GRADED`` withdraws what its labeler said before.
+    """
 
     pair_id: str
     dimension: Filled
@@ -75,9 +80,7 @@ class Label(Value):
     source: Source = "human"
 
     @model_validator(mode="after")
-    def _an_answer(self) -> Label:
-        if self.grade == NOT_GRADED:
-            raise ValueError("a label needs a grade, N/A or unrateable")
+    def _a_moment(self) -> Label:
         if self.at.tzinfo is None:
             raise ValueError("a label needs a time with a zone")
         return self
@@ -132,51 +135,102 @@ def newest(labels: pd.DataFrame) -> pd.DataFrame:
     return ordered.drop_duplicates(["pair_id", "dimension", "labeler"], keep="last")
 
 
+def standing(labels: pd.DataFrame) -> pd.DataFrame:
+    """Return the labels that hold: the newest of each pair, dimension and labeler, unless it withdraws."""
+    found = newest(labels)
+    return found[found["grade"] != NOT_GRADED]
+
+
+def votes(labels: pd.DataFrame) -> pd.DataFrame:
+    """Return what each labeler says by themselves, adjudications apart: the votes of every consensus rule."""
+    return standing(labels[labels["source"] != "adjudicated"])
+
+
+def adjudicated(labels: pd.DataFrame) -> pd.DataFrame:
+    """Return the newest adjudication of each pair and dimension, whoever made it.
+
+    Adjudications are read apart from votes, so that an adjudicator's own later vote does not undo what was decided.
+    """
+    found = standing(labels[labels["source"] == "adjudicated"])
+    return found.drop_duplicates(["pair_id", "dimension"], keep="last")
+
+
 def settle(
     labels: pd.DataFrame, dimension: str, pair_ids: Sequence[str], rule: ConsensusRule = "majority"
 ) -> npt.NDArray[np.int_]:
     """Return one settled grade a pair, shape (pairs,), in the order of ``pair_ids``.
 
-    The newest adjudicated label decides. Else, by ``majority``: the answer (a level or N/A) that more labelers
-    gave than any other; where two answers tie, the median of the levels given, the lower one of two middle ones.
-    By ``median``: that median at once, and N/A only where more than half said so. *Unrateable* is no vote;
-    a pair without votes is ``NOT_GRADED``.
+    The newest adjudicated label decides, by every rule. Else, by ``majority``: the answer (a level or N/A) that more
+    labelers gave than any other; where two answers tie, the median of the levels given, the lower one of two middle
+    ones. By ``median``: that median at once, and N/A only where more than half said so. By ``dawid_skene``: the
+    answer that is most probable given how often each labeler errs, which is learnt from *all* of ``labels``, also
+    those of pairs that are not asked for (:mod:`workbench.dawid_skene`); the classes are the answers that somebody
+    gave, N/A among them, and adjudications are known truth. *Unrateable* is no vote, nor is a withdrawn label; a pair
+    without votes is ``NOT_GRADED``.
     """
-    position = {pair_id: i for i, pair_id in enumerate(pair_ids)}
+    position = pd.Index(pair_ids).unique()
     mine = labels[labels["dimension"] == dimension]
-    by_meeting = mine["source"] == "adjudicated"
-    # Apart, so that an adjudicator's own later vote does not hide what was decided.
-    mine = pd.concat([newest(mine[~by_meeting]), newest(mine[by_meeting])])
-    index = mine["pair_id"].map(position)
-    keep = index.notna().to_numpy()
-    where = index[keep].to_numpy(dtype=np.int_)
-    grades = mine["grade"].to_numpy(dtype=np.int_)[keep]
-    adjudicated = (mine["source"] == "adjudicated").to_numpy()[keep]
+    cast, decided = votes(mine), adjudicated(mine)
+    cast = cast[cast["grade"] != UNRATEABLE]
+    settled = _by_care(cast, decided, position) if rule == "dawid_skene" else _by_count(cast, position, rule)
+    where = position.get_indexer(pd.Index(decided["pair_id"]))
+    grades = decided["grade"].to_numpy(dtype=np.int_)
+    settled[where[where >= 0]] = np.where(grades == UNRATEABLE, NOT_GRADED, grades)[where >= 0]
+    result: npt.NDArray[np.int_] = settled[position.get_indexer(pd.Index(pair_ids))]
+    return result
 
+
+def _by_count(cast: pd.DataFrame, position: pd.Index, rule: ConsensusRule) -> npt.NDArray[np.int_]:
+    """Return what votes settle on by majority or median."""
+    where = position.get_indexer(pd.Index(cast["pair_id"]))
+    asked = where >= 0
+    grades = cast["grade"].to_numpy(dtype=np.int_)[asked]
     top = int(max(grades.max(initial=0), 0))
     # Column 0 counts N/A votes, column 1 + v counts votes for level v.
-    votes = np.zeros((len(pair_ids), top + 2), dtype=np.int_)
-    counted = grades != UNRATEABLE
-    column = np.where(grades == NOT_APPLICABLE, 0, grades + 1)
-    np.add.at(votes, (where[counted], column[counted]), 1)
+    counts = np.zeros((len(position), top + 2), dtype=np.int_)
+    np.add.at(counts, (where[asked], np.where(grades == NOT_APPLICABLE, 0, grades + 1)), 1)
 
-    given = votes[:, 1:]
+    given = counts[:, 1:]
     graded = given.sum(axis=1)
     lower_median = (given.cumsum(axis=1) * 2 >= graded[:, None]).argmax(axis=1)
-    most = votes.max(axis=1)
+    most = counts.max(axis=1)
     if rule == "majority":
-        clear = (votes == most[:, None]).sum(axis=1) == 1
-        settled = np.where(clear, votes.argmax(axis=1) - 1, lower_median)
-        settled[clear & (votes.argmax(axis=1) == 0)] = NOT_APPLICABLE
+        clear = (counts == most[:, None]).sum(axis=1) == 1
+        settled = np.where(clear, counts.argmax(axis=1) - 1, lower_median)
+        settled[clear & (counts.argmax(axis=1) == 0)] = NOT_APPLICABLE
     else:
         settled = lower_median.copy()
-        settled[votes[:, 0] > graded] = NOT_APPLICABLE
-    settled[(graded == 0) & (votes[:, 0] > 0)] = NOT_APPLICABLE
+        settled[counts[:, 0] > graded] = NOT_APPLICABLE
+    settled[(graded == 0) & (counts[:, 0] > 0)] = NOT_APPLICABLE
     settled[most == 0] = NOT_GRADED
-    # Adjudications are in order of time, so the last adjudication of a pair is the newest.
-    settled[where[adjudicated]] = np.where(grades[adjudicated] == UNRATEABLE, NOT_GRADED, grades[adjudicated])
     result: npt.NDArray[np.int_] = settled.astype(np.int_)
     return result
+
+
+def _by_care(cast: pd.DataFrame, decided: pd.DataFrame, position: pd.Index) -> npt.NDArray[np.int_]:
+    """Return what votes settle on by Dawid-Skene, learnt from every vote, for the pairs of ``position``."""
+    settled = np.full(len(position), NOT_GRADED, dtype=np.int_)
+    if cast.empty:
+        return settled
+    items, pairs = pd.factorize(cast["pair_id"], sort=True)
+    raters, labelers = pd.factorize(cast["labeler"], sort=True)
+    given = cast["grade"].to_numpy(dtype=np.int_)
+    known = pd.Series(decided["grade"].to_numpy(dtype=np.int_), index=decided["pair_id"], dtype=np.int_)
+    truth = known.reindex(pairs, fill_value=UNRATEABLE).to_numpy(dtype=np.int_)
+    answers = np.unique(np.concatenate([given, truth[truth != UNRATEABLE]]))
+    # Levels from below, then N/A: where two answers are equally probable, the lower level is taken.
+    answers = np.concatenate([answers[answers >= 0], answers[answers == NOT_APPLICABLE]])
+    number = pd.Index(answers)
+    found = dawid_skene(
+        items,
+        raters,
+        number.get_indexer(pd.Index(given)),
+        shape=(len(pairs), len(labelers), len(answers)),
+        known=number.get_indexer(pd.Index(truth)),
+    )
+    where = position.get_indexer(pd.Index(pairs))
+    settled[where[where >= 0]] = answers[found.classes()][where >= 0]
+    return settled
 
 
 def split_by_query(

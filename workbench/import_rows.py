@@ -9,6 +9,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
+from typing import get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -16,7 +17,7 @@ import pandas as pd
 
 from workbench.column_mapping import ImportSpec, LabelRows, RecordedRows, constant, normal
 from workbench.errors import BadInput, NotFound
-from workbench.golden import LABEL_COLUMNS, NOT_GRADED, Pair, label_table
+from workbench.golden import LABEL_COLUMNS, NOT_GRADED, Pair, Source, Split, label_table
 from workbench.policy import OVERALL, Body
 from workbench.row_checks import Key, Problem, Sieve, keys, need, values
 from workbench.table_files import Files, open_table
@@ -41,6 +42,7 @@ class Reading:
 
     Attributes:
         pairs: the distinct pairs, in the order of their first row.
+        splits: pair id -> split, where the mapping has a column of splits.
         merged_pairs: distinct keys (rows, where there is no key) whose texts an earlier one had.
         tables: file -> table, as far as files have been read.
         problems: found so far, in the order of checks.
@@ -58,6 +60,7 @@ class Reading:
         self.problems: list[Problem] = []
         self.tables: dict[str, pd.DataFrame] = {}
         self.pairs: list[Pair] = []
+        self.splits: dict[str, Split] = {}
         self.merged_pairs = self.duplicates = self.blank = 0
         self._files = files
         self._dimensions = {normal(key): key for key in (*policy.keys, OVERALL)}
@@ -173,6 +176,7 @@ class Reading:
             [texts[i] != texts[j] for i, j in enumerate(start)],
             lambda i: (f"row {rows.index[start[i]]} has other texts", "Give different pairs different keys."),
         )
+        splits = self._checked_splits(rows, sieve, query) if spec.split else []
         pair_of_row = np.full(len(rows), -1, dtype=np.int_)
         # Texts are looked up first, so that a row that repeats a pair is not hashed; then ids, because texts that
         # differ only in their Unicode form are one pair.
@@ -189,12 +193,40 @@ class Reading:
                 seen[text] = seen.setdefault(pair.id, len(self.pairs))
                 if seen[text] == len(self.pairs):
                     self.pairs.append(pair)
+                    if splits:
+                        self.splits[pair.id] = splits[i]
             pair_of_row[i] = seen[text]
         # A key is known by the position of its first row.
         self._rows, self._pair_of_row, self._key_of_row = rows, pair_of_row, np.array(start, dtype=np.int_)
         self._place_of_key = first
         named = pair_of_row[list(first.values())] if spec.pairs.key else pair_of_row
         self.merged_pairs = int((named >= 0).sum()) - len(self.pairs)
+
+    def _checked_splits(self, rows: pd.DataFrame, sieve: Sieve, query: list[Key]) -> list[Split]:
+        """Return one split a row; a row is refused if it has none, or another one than its query has above."""
+        column = str(self.spec.split)
+        splits: list[Split] = values(rows, column).tolist()
+        known = get_args(Split)
+        sieve.refuse(
+            "unknown split",
+            column,
+            [split not in known for split in splits],
+            lambda i: (f"'{splits[i]}' is no split", f"Write {' or '.join(known)}."),
+        )
+        first: dict[Key, int] = {}
+        for i, fields in enumerate(query):
+            if sieve.good[i]:
+                first.setdefault(fields, i)
+        sieve.refuse(
+            "query in two splits",
+            column,
+            [splits[i] != splits[first.get(fields, i)] for i, fields in enumerate(query)],
+            lambda i: (
+                f"its query is in {splits[first[query[i]]]} in row {rows.index[first[query[i]]]}",
+                "All pairs of a query belong to one split.",
+            ),
+        )
+        return splits
 
     # Labels and scores
 
@@ -240,6 +272,7 @@ class Reading:
                     "labeler": values(table, answer.labeler),
                     "note": values(table, shape.note or "="),
                     "time": values(table, shape.at or "="),
+                    "source": values(table, source.source_column or f"={source.source}"),
                     "column": answer.column,
                 },
                 index=table.index,
@@ -253,6 +286,9 @@ class Reading:
                 empty = frame["written"] == ""
                 self.blank += int(empty.sum())
                 frame = frame[~empty]
+        elif self.spec.in_pair_rows(source) and "" not in source.codes:
+            # A file with a row a label has to have a row for a pair that nobody labelled, too.
+            frame = frame[(frame[["named", "written", "labeler"]] != "").any(axis=1)]
         sieve = self._sieve(file, frame)
         dimension_column = source.long.dimension if source.long else ""
         frame["dimension"] = self._known_dimensions(sieve, dimension_column, frame["named"])
@@ -272,12 +308,19 @@ class Reading:
             time.isna() & (frame["time"] != ""),
             lambda i: (f"'{frame['time'].iloc[i]}' is not a time", "Write it as 2026-01-31T09:30:00Z."),
         )
+        frame["source"] = frame["source"].where(frame["source"] != "", source.source)
+        sieve.refuse(
+            "unknown source",
+            source.source_column or "",
+            ~frame["source"].isin(get_args(Source)),
+            lambda i: (f"'{frame['source'].iloc[i]}' is no source", f"Write {', '.join(get_args(Source))}."),
+        )
         frame["at"] = time.astype("datetime64[us, UTC]").fillna(pd.Timestamp(at.astimezone(UTC)))
         frame = frame[sieve.good]
         frame = self._merge_repeats(
             file, frame, ["dimension", "labeler", "at"], "grade", frame["column"].tolist()
         )
-        frame["pair_id"], frame["source"] = self._ids(frame["pair"]), source.source
+        frame["pair_id"] = self._ids(frame["pair"])
         return frame[LABEL_COLUMNS]
 
     def _known_dimensions(self, sieve: Sieve, column: str, names: pd.Series) -> pd.Series:

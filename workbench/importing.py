@@ -4,25 +4,34 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
-from workbench.column_mapping import ImportSpec
+import pandas as pd
+
+from workbench.column_mapping import ImportSpec, normal
 from workbench.errors import BadInput, NotFound
 from workbench.evaluation import import_recorded
 from workbench.formats import ImportReport, read_mapping, read_recorded
+from workbench.golden import Split
+from workbench.golden_rows import CANNOT_TELL, NA, OWN_COLUMNS
+from workbench.label_studio import NOTE
 from workbench.labelling import import_golden, preview_import, publish_golden
-from workbench.mapping_guess import guess_spec
-from workbench.policy import Policy
-from workbench.table_files import read_table
+from workbench.mapping_guess import Rows, guess_grades, guess_spec, meta_columns
+from workbench.policy import OVERALL, Policy, Side
+from workbench.qrels import files_below, find_collection, read_collection
+from workbench.table_files import Files, read_table
 from workbench.workspace import Workspace
 from workbench.yamltext import YamlText, dump, validate
 
+SPLIT = "split"
 GUESS_ROWS = 200
 """Rows that a guess at the mapping looks at."""
 _LONG_NEEDS = ("dimension", "grade", "labeler")
+_NO_FACTS = {*OWN_COLUMNS, "query_id", "task", "record", "source"}
+"""Columns of tables that we named which are no facts about pairs."""
 
 
 @dataclass(frozen=True)
@@ -95,20 +104,111 @@ class PathImport:
         return lines
 
 
-def guess_mapping(source: Path | bytes, name: str, policy: Policy) -> Guess:
+def guess_mapping(source: Path | bytes | pd.DataFrame, name: str, policy: Policy) -> Guess:
     """Return a first guess at the mapping of one file, for a person to confirm.
+
+    Args:
+        source: the file, or the table of a collection as :func:`gathered` gives it.
 
     Raises:
         BadInput: for whatever is wrong with the file.
     """
-    table = read_table(source, name)
+    table = source if isinstance(source, pd.DataFrame) else read_table(source, name)
     columns = tuple(table.columns)
     rows = tuple(
         dict(zip(columns, row, strict=True)) for row in table.head(GUESS_ROWS).itertuples(index=False)
     )
-    golden = re.sub(r"[^a-z0-9]+", "-", name.split(".")[0].lower()).strip("-") or "imported"
-    guess = guess_spec(columns, rows, policy, file=name)
-    return Guess(columns, rows, {"golden": golden, "policy": policy.name, **guess})
+    if columns[0] in ("task", "record") and {"labeler", "at"} <= set(columns) and ".json" in name.lower():
+        # A labelling tool's answers follow the labeler; a question may be called as a field is.
+        cut = columns.index("labeler")
+        guess = guess_spec(columns[:cut], rows, policy, file=name)
+        guess = _with_facts({**guess, "labels": _answers(columns[cut + 1 :], rows, policy)}, columns, rows)
+    elif isinstance(source, pd.DataFrame):
+        guess = _with_facts(_of_collection(columns, policy, name), columns, rows)
+    else:
+        guess = guess_spec(columns, rows, policy, file=name)
+        if list(columns[:2]) == OWN_COLUMNS:
+            guess = _with_facts(guess | _settled(columns, policy), columns, rows)
+    return Guess(columns, rows, {"golden": _set_name(Path(name).name), "policy": policy.name, **guess})
+
+
+def _set_name(file: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "-", file.split(".")[0].lower()).strip("-") or "imported"
+
+
+def _with_facts(guess: dict[str, Any], columns: Sequence[str], rows: Rows) -> dict[str, Any]:
+    """Return a guess at a table whose columns we named: facts by their own names, splits, sources, words for N/A."""
+    facts = {column: column.removeprefix("meta_") for column in columns if column.startswith("meta_")}
+    named = meta_columns(list(facts.values()))
+    meta = {
+        key: column for key, column in guess.get("meta", {}).items() if column not in {*facts, *_NO_FACTS}
+    }
+    meta |= {named[fact]: column for column, fact in facts.items() if fact in named}
+    labels = [
+        source | {"na": list(dict.fromkeys([*source.get("na", []), NA])), "unrateable": [CANNOT_TELL]}
+        for source in guess["labels"]
+    ]
+    if "source" in columns:
+        labels = [{"source_column": "source"} | source for source in labels]
+    splits = {row.get(SPLIT, "") for row in rows}
+    drawn = {"split": SPLIT} if splits and splits <= set(get_args(Split)) else {}
+    return guess | {"meta": meta, "labels": labels} | drawn
+
+
+def _settled(columns: Sequence[str], policy: Policy) -> dict[str, Any]:
+    """Return the labels of our table of settled grades; nothing for another table."""
+    settled = {key: f"grade_{key}" for key in (*policy.keys, OVERALL) if f"grade_{key}" in columns}
+    source = {"wide": {"columns": settled, "labeler": "=settled"}, "source": "import"}
+    return {"labels": [source]} if settled else {}
+
+
+def _of_collection(columns: Sequence[str], policy: Policy, name: str) -> dict[str, Any]:
+    """Return the guess at qrels: their grades are the policy's only dimension, or overall."""
+    dimension = policy.keys[0] if len(policy.keys) == 1 else OVERALL
+    long = {"dimension": f"={dimension}", "grade": "grade", "labeler": "=qrels"}
+    return {
+        "pairs": {"file": name},
+        "query": _side("query", policy.pair.query, columns),
+        "document": _side("document", policy.pair.document, columns),
+        "labels": [{"long": long, "source": "import"}],
+    }
+
+
+def _answers(questions: Sequence[str], rows: Rows, policy: Policy) -> list[dict[str, Any]]:
+    """Return the labels of a labelling tool's table: the questions that are called as a dimension."""
+    names = {normal(name): d.key for d in policy.dimensions for name in (d.title, d.key)} | {OVERALL: OVERALL}
+    asked = {names[normal(question)]: question for question in questions if normal(question) in names}
+    if not asked:
+        return []
+    note = {NOTE: NOTE} if NOTE in questions else {}
+    written = guess_grades(questions, rows, policy, list(asked.items()))
+    return [{"wide": {"columns": asked, "labeler": "labeler", "at": "at", **note}, **written}]
+
+
+def _side(side: str, fields: Side, columns: Sequence[str]) -> dict[str, str]:
+    """Return field -> column for a side of a collection: fields by name, else all of its text as the first field."""
+    forms = {name: (f"{side}_metadata_{name}", f"{side}_{name}") for name in fields.fields}
+    found = {name: next((form for form in of if form in columns), "") for name, of in forms.items()}
+    found = {name: column for name, column in found.items() if column}
+    rest = [column for column in columns if column.startswith(f"{side}_") and column != f"{side}_id"]
+    if found or not rest:
+        return found
+    return {fields.fields[0]: f"{side}_text" if f"{side}_text" in rest else rest[0]}
+
+
+def gathered(files: Files) -> Files:
+    """Return qrels with their queries and documents as one table under one name; other files as they are.
+
+    Raises:
+        BadInput: for whatever is wrong with the files of a collection.
+    """
+    contents = files_below(files) if isinstance(files, Path) else files
+    raw = {name: content for name, content in contents.items() if not isinstance(content, pd.DataFrame)}
+    found = find_collection(list(raw))
+    if found is None:
+        return files
+    name, table = read_collection(raw, found)
+    return {name: table}
 
 
 def checked_mapping(data: Mapping[str, Any], where: str = "The mapping") -> ImportSpec:
@@ -158,6 +258,8 @@ def import_path(
 ) -> PathImport:
     """Import a file or folder. Without a mapping, one called like the path is used, else one is guessed.
 
+    A folder without a mapping may be a collection of qrels, queries and documents.
+
     Recorded judgements of the mapping become runs; they need a snapshot, so the set is published first if it is
     not yet.
 
@@ -166,10 +268,9 @@ def import_path(
     """
     if not path.exists():
         raise NotFound(f"There is no file or folder {path}.", "Check the path.")
-    spec, how = _spec(workspace, path, mapping, policy)
+    spec, how, folder = _spec(workspace, path, mapping, policy)
     if name:
         spec = spec.model_copy(update={"golden": name})
-    folder = path if path.is_dir() else path.parent
     body = workspace.store.policy(spec.policy)
     # Read the recorded part before anything is kept: a broken file stops the whole import.
     scores = read_recorded(spec, folder, body) if spec.recorded else None
@@ -215,13 +316,16 @@ def import_path(
 
 def _spec(
     workspace: Workspace, path: Path, mapping: Path | None, policy: str | None
-) -> tuple[ImportSpec, str]:
+) -> tuple[ImportSpec, str, Files]:
+    """Return the mapping, where it is from, and the files that it speaks of."""
     shipped = workspace.root / "golden_sets" / "mappings" / f"{path.name}.yaml"
     chosen = mapping or (shipped if path.is_dir() and shipped.exists() else None)
     if chosen is not None:
         spec = read_mapping(chosen)
-        return (spec.model_copy(update={"policy": policy}) if policy else spec), chosen.name
-    if path.is_dir():
+        spec = spec.model_copy(update={"policy": policy}) if policy else spec
+        return spec, chosen.name, path if path.is_dir() else path.parent
+    files = gathered(path) if path.is_dir() else {path.name: path}
+    if isinstance(files, Path):
         raise BadInput(
             f"{path} is a folder of several files.", "Say how they fit together with --map FILE.yaml."
         )
@@ -229,7 +333,9 @@ def _spec(
         raise BadInput(
             "It is not said by which policy the labels were given.", "Add --policy NAME, or --map FILE."
         )
-    body = workspace.store.policy(policy)
-    guess = guess_mapping(path, path.name, body)
+    ((name, content),) = files.items()
+    guess = guess_mapping(content, name, workspace.store.policy(policy))
+    if path.is_dir():
+        guess = replace(guess, mapping=guess.mapping | {"golden": _set_name(path.resolve().name)})
     spec = checked_mapping(guess.mapping, f"The guessed mapping of {path.name}")
-    return spec, "guessed from the column names"
+    return spec, "guessed from the column names", files

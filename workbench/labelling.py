@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
+from functools import lru_cache
+from itertools import pairwise
+from statistics import median
 
 import numpy as np
 import pandas as pd
@@ -17,17 +20,24 @@ from workbench.golden import (
     NOT_APPLICABLE,
     NOT_GRADED,
     UNRATEABLE,
+    ConsensusRule,
     GoldenSet,
     Label,
     Pair,
     coverage,
-    newest,
     settle,
+    standing,
+    votes,
 )
 from workbench.policy import OVERALL, Policy
-from workbench.store import GoldenInfo, SnapshotInfo
+from workbench.store import GoldenInfo, SnapshotInfo, Store
 from workbench.table_files import Files
 from workbench.workspace import Workspace
+
+PACE_SUBMITS = 20
+"""The pace is that of so many submits, the last ones."""
+PAUSE = timedelta(minutes=5)
+"""A longer time between two submits was a pause, not work on a pair."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +63,18 @@ class Task:
     total: int
     answers: Mapping[str, int] = field(default_factory=dict)
     note: str = ""
+
+
+@dataclass(frozen=True)
+class Pace:
+    """How fast a labeler works."""
+
+    today: int  # pairs finished since midnight
+    seconds: float | None  # median for a pair; None before two submits without a pause between them
+
+    def time_for(self, pairs: int) -> timedelta | None:
+        """Return how long ``pairs`` more take at this pace; None where the pace is not known."""
+        return None if self.seconds is None else timedelta(seconds=self.seconds * pairs)
 
 
 @dataclass(frozen=True)
@@ -102,7 +124,7 @@ def import_golden(
     if not imported.pairs:
         raise BadInput("The files hold no pair.", "Check the column mapping.")
     workspace.store.create_golden(spec.golden, spec.policy)
-    pairs = workspace.store.add_pairs(spec.golden, imported.pairs)
+    pairs = workspace.store.add_pairs(spec.golden, imported.pairs, imported.splits or None)
     labels = workspace.store.add_labels(spec.golden, imported.labels)
     workspace.store.record_event(author, "imported", spec.golden, f"{pairs} pairs, {labels} labels")
     return ImportOutcome(spec.golden, pairs, labels, imported.report)
@@ -147,9 +169,18 @@ def next_task(workspace: Workspace, golden: str, labeler: str, *, skipped: Seque
     A pair is finished when every dimension and the overall grade have an answer from this labeler. What comes back
     holds no judgement and nobody else's label.
     """
-    policy = workspace.store.policy(workspace.store.golden(golden).policy)
+    policy = workspace.store.policy(workspace.store.policy_of(golden))
     chosen = workspace.store.next_pair(golden, labeler, (*policy.keys, OVERALL), skipped)
     return _task(workspace, golden, policy, labeler, chosen) if chosen else None
+
+
+def upcoming_pair(
+    workspace: Workspace, golden: str, labeler: str, *, skipped: Sequence[str] = ()
+) -> Pair | None:
+    """Return the pair alone that :func:`next_task` would give, for preparing it ahead of time."""
+    policy = workspace.store.policy(workspace.store.policy_of(golden))
+    chosen = workspace.store.next_pair(golden, labeler, (*policy.keys, OVERALL), skipped)
+    return workspace.store.pairs([chosen], golden)[chosen] if chosen else None
 
 
 def open_task(workspace: Workspace, golden: str, labeler: str, pair_id: str) -> Task:
@@ -158,7 +189,7 @@ def open_task(workspace: Workspace, golden: str, labeler: str, pair_id: str) -> 
     Raises:
         NotFound: for a pair that is not in the set.
     """
-    policy = workspace.store.policy(workspace.store.golden(golden).policy)
+    policy = workspace.store.policy(workspace.store.policy_of(golden))
     if workspace.store.members(golden, pair_ids=[pair_id]).empty:
         raise NotFound(f"Golden set '{golden}' has no pair {pair_id}.", "The link may be of another set.")
     return _task(workspace, golden, policy, labeler, pair_id)
@@ -166,12 +197,54 @@ def open_task(workspace: Workspace, golden: str, labeler: str, pair_id: str) -> 
 
 def _task(workspace: Workspace, golden: str, policy: Policy, labeler: str, pair_id: str) -> Task:
     done, total = workspace.store.progress_of(golden, labeler, (*policy.keys, OVERALL))
-    labels = workspace.store.labels(golden, pair_id=pair_id)
-    mine = newest(labels[labels["labeler"] == labeler])
+    mine = _own_answers(workspace, golden, pair_id, labeler)
     known = mine["dimension"].isin((*policy.keys, OVERALL))
     answers = dict(zip(mine.loc[known, "dimension"], mine.loc[known, "grade"].tolist(), strict=True))
     note = str(mine["note"].iloc[-1]) if len(mine) else ""
     return Task(workspace.store.pairs([pair_id], golden)[pair_id], policy, done, total, answers, note)
+
+
+def _own_answers(workspace: Workspace, golden: str, pair_id: str, labeler: str) -> pd.DataFrame:
+    """Return the labels of one pair by one labeler that hold; what they decided as an adjudicator is not among them."""
+    labels = workspace.store.labels(golden, pair_id=pair_id)
+    return votes(labels[labels["labeler"] == labeler])
+
+
+def withdraw(workspace: Workspace, golden: str, pair_id: str, labeler: str) -> int:
+    """Take back what a labeler says of a pair and return how many answers that were.
+
+    Labels are only ever added, so each answer that holds is followed by a label of the same labeler without a grade.
+    Everything that counts labels then counts none of theirs on this pair, until they answer again.
+
+    Raises:
+        NotFound: for a pair that is not in the set.
+    """
+    if workspace.store.members(golden, pair_ids=[pair_id]).empty:
+        raise NotFound(f"Golden set '{golden}' has no pair {pair_id}.", "The link may be of another set.")
+    at = datetime.now(UTC)
+    taken_back = [
+        Label(pair_id=pair_id, dimension=key, grade=NOT_GRADED, labeler=labeler, at=at)
+        for key in _own_answers(workspace, golden, pair_id, labeler)["dimension"]
+    ]
+    return workspace.store.add_labels(golden, taken_back)
+
+
+def pace(workspace: Workspace, golden: str, labeler: str, *, now: datetime | None = None) -> Pace:
+    """Return how many pairs a labeler finished today in a golden set, and how long a pair takes them.
+
+    Args:
+        now: the present moment where the labeler is; "today" begins at midnight of its time zone (UTC by default).
+    """
+    keys = (*workspace.store.policy(workspace.store.policy_of(golden)).keys, OVERALL)
+    midnight = (now or datetime.now(UTC)).replace(hour=0, minute=0, second=0, microsecond=0)
+    sent = workspace.store.submits(golden, labeler, midnight, PACE_SUBMITS)
+    today = {pair_id for at, pair_id in sent if at >= midnight}
+    times = [at for at, _ in sent[:PACE_SUBMITS]]
+    gaps = [later - earlier for later, earlier in pairwise(times) if later - earlier <= PAUSE]
+    return Pace(
+        today=workspace.store.finished_among(golden, labeler, keys, sorted(today)),
+        seconds=median(gap.total_seconds() for gap in gaps) if gaps else None,
+    )
 
 
 def unanswered(policy: Policy, answers: Mapping[str, int]) -> list[str]:
@@ -208,7 +281,7 @@ def submit_labels(
         BadInput: for an answer that the policy does not know.
         NotFound: for a pair that is not in the set.
     """
-    policy = workspace.store.policy(workspace.store.golden(golden).policy)
+    policy = workspace.store.policy(workspace.store.policy_of(golden))
     at = datetime.now(UTC)
     labels = []
     for key, grade in answers.items():
@@ -244,9 +317,10 @@ def golden_coverage(workspace: Workspace, golden: str, *, split: str = "all") ->
     if split != "all":
         members = members[members["split"] == split]
     labels = workspace.store.labels(golden)
+    rule = workspace.store.golden(golden).consensus
     ids = members["pair_id"].tolist()
     keys = [*policy.keys, *([OVERALL] if (labels["dimension"] == OVERALL).any() else [])]
-    rows = {key: coverage(settle(labels, key, ids), policy.scale(key)) for key in keys}
+    rows = {key: coverage(settle(labels, key, ids, rule), policy.scale(key)) for key in keys}
     counts = pd.DataFrame.from_dict(rows, orient="index").fillna(0).astype(np.int_)
     levels = sorted({level for key in keys for level in policy.scale(key)})
     counts = counts[[*levels, NOT_APPLICABLE, NOT_GRADED]]
@@ -297,7 +371,7 @@ def browse(
     part = store.members(golden, pair_ids=ids)
     pairs = store.pairs(ids, golden)
     labels = store.labels(golden, pair_ids=ids)
-    labelers = newest(labels).groupby("pair_id")["labeler"].nunique()
+    labelers = standing(labels).groupby("pair_id")["labeler"].nunique()
     first_query, first_document = policy.pair.query.fields[0], policy.pair.document.fields[0]
     frame = pd.DataFrame(
         {
@@ -308,6 +382,25 @@ def browse(
             "labelers": [int(labelers.get(pair_id, 0)) for pair_id in ids],
         }
     )
+    rule = store.golden(golden).consensus
+    # Dawid-Skene learns from every label how often each labeler errs: those of one page do not do.
+    every = settled_by(store, golden, rule, store.labels_mark(golden)) if rule == "dawid_skene" else None
     for key in (*policy.keys, OVERALL):
-        frame[key] = settle(labels, key, ids)
+        if every is None:
+            frame[key] = settle(labels, key, ids, rule)
+        else:
+            frame[key] = every[key].reindex(ids, fill_value=NOT_GRADED).to_numpy()
     return frame, total
+
+
+@lru_cache(maxsize=8)
+def settled_by(store: Store, golden: str, rule: ConsensusRule, mark: int) -> pd.DataFrame:
+    """Return what every labelled pair of a set settles on by a rule: index pair id, a column a dimension and overall.
+
+    Args:
+        mark: :meth:`Store.labels_mark`, which says when to look again. The frame is shared: do not change it.
+    """
+    labels = store.labels(golden)
+    ids = sorted(labels["pair_id"].unique())
+    keys = (*store.policy(store.policy_of(golden)).keys, OVERALL)
+    return pd.DataFrame({key: settle(labels, key, ids, rule) for key in keys}, index=ids)

@@ -191,10 +191,12 @@ def _settled(store: Store, marks: tuple[Mark, ...]) -> dict[str, Grades]:
     tables = []
     for name, _, size in marks:
         members = _members(store, name, size)
-        tables.append((store.labels(name), members["pair_id"][members["split"] == "dev"].tolist()))
-    labelled = {str(key) for table, _ in tables for key in table["dimension"].unique()} - {OVERALL}
+        ids = members["pair_id"][members["split"] == "dev"].tolist()
+        tables.append((store.labels(name), ids, store.golden(name).consensus))
+    labelled = {str(key) for table, _, _ in tables for key in table["dimension"].unique()} - {OVERALL}
     return {
-        key: np.concatenate([settle(table, key, ids) for table, ids in tables]) for key in sorted(labelled)
+        key: np.concatenate([settle(table, key, ids, rule) for table, ids, rule in tables])
+        for key in sorted(labelled)
     }
 
 

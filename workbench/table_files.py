@@ -1,4 +1,4 @@
-"""One file of rows (CSV, TSV, JSONL or Parquet, optionally gzipped) to a table of texts.
+"""One file of rows (CSV, TSV, JSON, JSONL, Parquet or Excel, optionally gzipped) to a table of texts.
 
 Whatever is wrong with a file is one :class:`~workbench.errors.BadInput` that names the file, the row and what to
 do. Nothing is guessed about types: every cell is text, an absent value is the empty text.
@@ -9,16 +9,17 @@ from __future__ import annotations
 import csv
 import gzip
 import io
-import json
-import re
 import zlib
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import NoReturn
 
 import pandas as pd
 
 from workbench.errors import BadInput, NotFound
+from workbench.excel_files import sheet_rows
+from workbench.golden_rows import OWN_COLUMNS, restored
+from workbench.json_files import cell, json_lines, json_list
 
 MAX_BYTES = 150 * 2**20
 """Largest file read, as it lies on disk."""
@@ -30,25 +31,30 @@ BATCH = 1_024
 """Rows that are held as rows at a time."""
 MAX_COLUMNS = 2_000
 MAX_CELLS = 50_000_000
-SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".ndjson", ".json", ".parquet", ".xlsx")
 
-Files = Path | Mapping[str, Path | bytes]
-"""Where an import's files are: a folder, or name -> path or content (an upload in the browser)."""
+Files = Path | Mapping[str, Path | bytes | pd.DataFrame]
+"""Where an import's files are: a folder, or name -> path, content (an upload in the browser), or a table as read."""
 
 
-def read_table(source: Path | bytes, name: str = "", *, max_bytes: int = MAX_BYTES) -> pd.DataFrame:
+def read_table(
+    source: Path | bytes, name: str = "", *, max_bytes: int = MAX_BYTES, sheet: str = ""
+) -> pd.DataFrame:
     """Return a file as a data frame of ``str`` columns whose index is the row number in the file.
 
     The format is what the name ends with: ``.csv`` (comma, semicolon or tab, whichever divides the header into
-    most columns), ``.tsv``, ``.jsonl``/``.ndjson``, ``.parquet``, each also with ``.gz`` behind it. In CSV and
-    TSV the header is row 1, in JSONL rows are lines, in Parquet the first row is 1. Rows without any value are
-    left out, the others keep their number. A list of values becomes its items joined by blank lines, an object
-    its JSON text, null the empty text; a column without a name is called ``column N``.
+    most columns), ``.tsv``, ``.jsonl``/``.ndjson``, ``.json``, ``.parquet``, ``.xlsx``, each also with ``.gz``
+    behind it. In CSV, TSV and Excel the header is row 1, in JSONL rows are lines, in Parquet the first row is 1.
+    A JSON file is a list of flat objects, of Label Studio's tasks or of Argilla's records (see
+    :mod:`workbench.label_studio` and :mod:`workbench.argilla_records`); its rows bear the number of their object.
+    Rows without any value are left out, the others keep their number. A list of values becomes its items joined by
+    blank lines, an object its JSON text, null the empty text; a column without a name is called ``column N``.
 
     Args:
         source: a path, or the content itself.
         name: the file's name where ``source`` is its content; in errors, and for the format.
         max_bytes: largest size on disk; unfolded, ``INFLATION`` times as much.
+        sheet: of an Excel workbook; "" for the first.
 
     Raises:
         NotFound: if the path is not there.
@@ -57,44 +63,56 @@ def read_table(source: Path | bytes, name: str = "", *, max_bytes: int = MAX_BYT
     name = name or (source.name if isinstance(source, Path) else "")
     inner = name.lower().removesuffix(".gz")
     suffix = next((s for s in SUFFIXES if inner.endswith(s)), None)
+    if inner.endswith(".xls"):
+        raise BadInput(f"{name} is a workbook of the old Excel format.", "Save it as .xlsx or 'CSV UTF-8'.")
     if suffix is None:
         raise BadInput(
             f"{name or 'The file'} is of an unknown format.",
             f"It may be {', '.join(SUFFIXES)} or one of them with .gz.",
         )
-    data = _content(source, name, max_bytes)
-    if inner != name.lower():
-        data = _inflate(data, name, max_bytes * INFLATION)
-    if not data:
-        raise BadInput(f"{name} is empty.", "It needs at least one row.")
+    data = _unfolded(source, name, max_bytes)
     if suffix == ".parquet":
         return _parquet(data, name, max_bytes * INFLATION)
-    for magic, what in _FOREIGN.items():
-        if data.startswith(magic):
-            raise BadInput(f"{name} is {what}, not {suffix[1:].upper()} text.", _FOREIGN_REMEDY[what])
+    if suffix == ".xlsx":
+        return _excel(data, name, sheet, max_bytes * INFLATION)
     text = _text(data, name)
-    table = _jsonl(text, name) if suffix in {".jsonl", ".ndjson"} else _delimited(text, name, suffix)
+    if suffix == ".json":
+        return _objects(*json_list(text, name), name)
+    if suffix in {".jsonl", ".ndjson"}:
+        return _objects(*json_lines(text, name), name)
+    table = _delimited(text, name, suffix)
     if table.empty:
         raise BadInput(f"{name} has a header and no rows.", "Add the rows, or choose another file.")
     return table
 
 
+def read_content(source: Path | bytes, name: str, *, max_bytes: int = MAX_BYTES) -> str:
+    """Return the text of a file, unfolded where its name ends in ``.gz``.
+
+    Raises:
+        NotFound, BadInput: as :func:`read_table`.
+    """
+    return _text(_unfolded(source, name, max_bytes), name)
+
+
 def open_table(files: Files, name: str) -> pd.DataFrame:
-    """Return the file called ``name`` of ``files`` as :func:`read_table` does.
+    """Return the file called ``name`` of ``files`` as :func:`read_table` does; ``book.xlsx#Sheet 2`` names a sheet.
 
     Raises:
         NotFound: if no file is called so, with the nearest names there are.
         BadInput: as :func:`read_table`.
     """
+    file, _, sheet = name.partition("#") if ".xlsx#" in name.lower() else (name, "", "")
     if isinstance(files, Path):
-        path = files / name
+        path = files / file
         if not path.is_file():
             there = (file.name for file in files.iterdir()) if files.is_dir() else ()
-            raise NotFound.among("file", name, there)
-        return read_table(path, name)
-    if name not in files:
-        raise NotFound.among("file", name, files)
-    return read_table(files[name], name)
+            raise NotFound.among("file", file, there)
+        return read_table(path, file, sheet=sheet)
+    if file not in files:
+        raise NotFound.among("file", file, files)
+    found = files[file]
+    return found if isinstance(found, pd.DataFrame) else read_table(found, file, sheet=sheet)
 
 
 _FOREIGN = {
@@ -105,7 +123,7 @@ _FOREIGN = {
     b"\xfe\xff": "UTF-16",
 }
 _FOREIGN_REMEDY = {
-    "an Excel workbook or zip archive": "Save the sheet as 'CSV UTF-8'.",
+    "an Excel workbook or zip archive": "If it is a workbook, let its name end in .xlsx.",
     "compressed with gzip": "Let its name end in .gz.",
     "a Parquet file": "Let its name end in .parquet.",
     "UTF-16": "Save as UTF-8 (in Excel: 'CSV UTF-8').",
@@ -129,6 +147,15 @@ def _content(source: Path | bytes, name: str, max_bytes: int) -> bytes:
         ) from error
 
 
+def _unfolded(source: Path | bytes, name: str, max_bytes: int) -> bytes:
+    data = _content(source, name, max_bytes)
+    if name.lower().endswith(".gz"):
+        data = _inflate(data, name, max_bytes * INFLATION)
+    if not data:
+        raise BadInput(f"{name} is empty.", "It needs at least one row.")
+    return data
+
+
 def _inflate(data: bytes, name: str, limit: int) -> bytes:
     try:
         with gzip.GzipFile(fileobj=io.BytesIO(data)) as stream:
@@ -146,6 +173,10 @@ def _inflate(data: bytes, name: str, limit: int) -> bytes:
 
 
 def _text(data: bytes, name: str) -> str:
+    for magic, what in _FOREIGN.items():
+        if data.startswith(magic):
+            kind = Path(name.lower().removesuffix(".gz")).suffix[1:].upper()
+            raise BadInput(f"{name} is {what}, not {kind} text.", _FOREIGN_REMEDY[what])
     start = 3 if data.startswith(b"\xef\xbb\xbf") else 0
     try:
         text = data[start:].decode("utf-8")
@@ -210,6 +241,8 @@ def _delimited(text: str, name: str, suffix: str) -> pd.DataFrame:
             f"quotes do not match ({error})",
             "Close the quote; write a quote within a text twice.",
         )
+    if header[:2] == OWN_COLUMNS:
+        columns = [[restored(text) for text in column] for column in columns]
     return _frame(header, columns, numbers)
 
 
@@ -234,27 +267,10 @@ def _header(cells: Iterable[str], name: str) -> list[str]:
     return header
 
 
-def _jsonl(text: str, name: str) -> pd.DataFrame:
-    numbers: list[int] = []
-    objects: list[dict[str, Any]] = []
+def _objects(objects: list[dict[str, str]], numbers: list[int], name: str) -> pd.DataFrame:
     columns: dict[str, None] = {}
-    for number, line in enumerate(text.split("\n"), 1):
-        if not line.strip():
-            continue
-        try:
-            row = json.loads(line, object_pairs_hook=_object, parse_constant=_no_constant)
-            if not isinstance(row, dict):
-                raise ValueError('not an object such as {"query": "…"}')
-            if _SURROGATE.search(line):
-                json.dumps(row, ensure_ascii=False).encode("utf-8")  # half a pair is no text: a ValueError
-            objects.append({key: _cell(value) for key, value in row.items()})
-        except (ValueError, RecursionError) as error:
-            reason = "nested too deeply" if isinstance(error, RecursionError) else str(error)
-            raise BadInput(
-                f"{name}, row {number}: not a line of JSON ({reason}).", "Write one JSON object on each line."
-            ) from error
-        numbers.append(number)
-        columns.update(dict.fromkeys(objects[-1]))
+    for found in objects:
+        columns.update(dict.fromkeys(found))
         _refuse_width(len(columns), name)
     if len(columns) * len(objects) > MAX_CELLS:
         raise BadInput(
@@ -263,21 +279,6 @@ def _jsonl(text: str, name: str) -> pd.DataFrame:
         )
     values = ([row.get(column, "") for row in objects] for column in columns)
     return _frame(_header(columns, name), values, numbers)
-
-
-_SURROGATE = re.compile(r"\\u[dD][89a-fA-F]")
-
-
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) != len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"'{next(key for key in keys if keys.count(key) > 1)}' is given twice")
-    return found
-
-
-def _no_constant(text: str) -> NoReturn:
-    raise ValueError(f"{text} is not JSON")
 
 
 def _parquet(data: bytes, name: str, limit: int) -> pd.DataFrame:
@@ -297,7 +298,7 @@ def _parquet(data: bytes, name: str, limit: int) -> pd.DataFrame:
             if used > limit:
                 break
             for values, column in zip(columns, batch.columns, strict=True):
-                values.extend(map(_cell, column.to_pylist()))
+                values.extend(map(cell, column.to_pylist()))
     except (pa.ArrowException, OSError, ValueError, TypeError, KeyError, OverflowError, MemoryError) as error:
         reason = str(error).partition("\n")[0].rstrip(".")[:200]
         raise BadInput(
@@ -312,28 +313,26 @@ def _parquet(data: bytes, name: str, limit: int) -> pd.DataFrame:
     return _frame(header, columns, list(range(1, len(columns[0]) + 1)))
 
 
-def _cell(value: Any) -> str:
-    """Return a JSON or Parquet value as text."""
-    if isinstance(value, str):
-        text = value
-    elif value is None:
-        text = ""
-    elif isinstance(value, bool):
-        text = "true" if value else "false"
-    elif isinstance(value, list | tuple):
-        text = "\n\n".join(filter(None, map(_cell, value)))
-    elif isinstance(value, dict):
-        text = json.dumps(value, ensure_ascii=False, default=str)
-    elif isinstance(value, bytes):
-        text = value.decode("utf-8")
-    elif isinstance(value, float) and value != value:
-        text = ""  # pandas writes an absent number as NaN
-    else:
-        iso: Callable[[], str] | None = getattr(value, "isoformat", None)
-        text = iso() if iso else str(value)
-    if "\0" in text:
-        raise ValueError("holds a NUL character")
-    return text
+def _excel(data: bytes, name: str, sheet: str, limit: int) -> pd.DataFrame:
+    header: list[str] = []
+    columns: list[list[str]] = []
+    numbers: list[int] = []
+    for number, row in sheet_rows(data, name, sheet, limit):
+        if not header:
+            header = _header(map(cell, row), name)
+            columns = [[] for _ in header]
+            continue
+        if len(row) > len(header):
+            raise BadInput(
+                f"{name}, row {number}: has {len(row)} cells, the header has {len(header)} columns.",
+                "Give every column a name in row 1.",
+            )
+        numbers.append(number)
+        for i, column in enumerate(columns):
+            column.append(cell(row[i]) if i < len(row) else "")
+    if not numbers:
+        raise BadInput(f"{name} has a header and no rows.", "Add the rows, or choose another sheet.")
+    return _frame(header, columns, numbers)
 
 
 def _refuse_width(columns: int, name: str) -> None:

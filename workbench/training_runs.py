@@ -15,7 +15,7 @@ from workbench.backbone import MINILM, minilm_available
 from workbench.errors import BadInput, NotFound, WorkbenchError
 from workbench.evaluation import write_inputs
 from workbench.files import write_text
-from workbench.golden import UNRATEABLE, split_by_query
+from workbench.golden import UNRATEABLE, split_by_query, standing
 from workbench.jobs import checkpoint_of, exists, folder_of, new_id, prepare, state, submit
 from workbench.policy import Policy
 from workbench.recipe import StudentRecipe, TeacherRecipe, TrainedRecipe
@@ -199,7 +199,7 @@ def plan(workspace: Workspace, recipe: StudentRecipe | TeacherRecipe) -> Trainin
     policy = workspace.store.policy(recipe.policy)
     golden = workspace.store.snapshot(recipe.data.golden)
     dev = [pair for pair in golden.pairs if golden.splits[pair.id] == "dev"]
-    answers = golden.labels[golden.labels["dimension"].isin(policy.keys)]
+    answers = standing(golden.labels[golden.labels["dimension"].isin(policy.keys)])
     labelled = set(answers.loc[answers["grade"] != UNRATEABLE, "pair_id"]) & {pair.id for pair in dev}
     problem, soft_run, soft = "", None, set()
     try:

@@ -109,7 +109,6 @@ def look_at_golden_set(walker: Walker) -> None:
 def label_a_pair(walker: Walker, app) -> None:
     page = walker.page
     walker.open("/label", "Label")
-    walker.picture("label", most=1300)
     rows = page.get_by_test_id("stForm").locator('[data-testid="stButtonGroup"]')
     assert rows.count() == 7, "six dimensions and the overall grade"
     for i in range(7):

@@ -12,7 +12,9 @@ from workbench.golden import Pair
 from workbench.pages.golden_browse import ROWS
 from workbench.workspace import Workspace
 
-TABS = ["Coverage", "Labelers", "Browse", "Import", "Publish"]
+TABS = [
+    "Health", "Coverage", "Labelers", "Queues", "Adjudicate", "Suspects", "Browse", "Import", "Export", "Publish",
+]  # fmt: skip
 GOOD = (
     "headline,member_skills,Title,Requirements,skills,wishes,rater,city\n"
     "Cook,soups,Chef,knives,2,1,ann,Graz\n"
@@ -56,6 +58,11 @@ def test_every_section_of_a_set_without_labels_has_something_to_say(
     assert "<b>2</b><span>queries</span>" in said
     assert "none yet" in said
     expected = {
+        "Health": "4 of 4 pairs no labeler has seen",
+        "Queues": "No queue is open.",
+        "Adjudicate": "No labels yet.",
+        "Suspects": "No judge has graded this set yet.",
+        "Export": "on the command line",
         "Coverage": "No labels yet.",
         "Labelers": "Nobody has labelled yet.",
         "Browse": "Select a row",
@@ -73,17 +80,17 @@ def test_only_the_open_section_is_drawn(golden: Workspace, open_page: OpenPage) 
 def test_coverage_names_empty_levels_of_the_chosen_split(golden: Workspace, open_page: OpenPage) -> None:
     for pair, grade in zip(PAIRS, (0, 1, 2, 2), strict=True):  # the first two pairs are dev
         label(golden, pair, "ann", skills=grade, wishes=1)
-    said = text_of(open_page("golden"))
+    said = text_of(open_page("golden", tab="Coverage"))
     assert "No pair settles on **Wishes** 0 (Broken)." in said
     assert "**Skills**" not in said
-    said = text_of(open_page("golden", split="dev"))
+    said = text_of(open_page("golden", tab="Coverage", split="dev"))
     assert "No pair settles on **Skills** 2 (All) in dev." in said
 
 
 def test_full_coverage_is_said(golden: Workspace, open_page: OpenPage) -> None:
     for pair, skills, wishes in zip(PAIRS, (0, 1, 2, 2), (0, 1, 1, 1), strict=True):
         label(golden, pair, "ann", skills=skills, wishes=wishes)
-    assert "Every level of every dimension has a pair." in text_of(open_page("golden"))
+    assert "Every level of every dimension has a pair." in text_of(open_page("golden", tab="Coverage"))
 
 
 def test_labelers_show_agreement_with_n(golden: Workspace, open_page: OpenPage) -> None:

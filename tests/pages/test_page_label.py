@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
 from threading import Barrier
 
 from page_samples import PAIRS, OpenPage, label, text_of
 from streamlit.testing.v1 import AppTest
 
-from workbench import labelling
-from workbench.golden import NOT_APPLICABLE, UNRATEABLE, Pair
+from workbench import labelling, queues
+from workbench.golden import NOT_APPLICABLE, NOT_GRADED, UNRATEABLE, Label, Pair
 from workbench.workspace import Workspace
 
 FIRST = PAIRS[0]
@@ -188,21 +189,149 @@ def test_nothing_of_a_colleague_is_on_the_page(golden: Workspace, open_page: Ope
     assert progress(page) == "0 of 4 done by you"
 
 
-def test_previous_opens_ones_own_answers_for_correction(golden: Workspace, open_page: OpenPage) -> None:
+def test_undo_takes_the_last_submit_back_and_opens_it_filled_in(
+    golden: Workspace, open_page: OpenPage
+) -> None:
     page = open_page("label")
+    assert page.button(key="undo").disabled
     answer(page, skills=2, wishes=1, overall=2)
+    page.text_input[-1].set_value("by hand")
     submit(page)
-    previous = next(button for button in page.button if button.label == "Previous")
-    previous.click().run()
+    page.button(key="undo").click().run()
+    assert not page.exception
     assert page.query_params["pair"] == FIRST.id
     assert chosen(page) == {"skills": 2, "wishes": 1, "overall": 2}
+    assert page.text_input[-1].value == "by hand"
+    # Taken back at once, not when it is sent again: three labels without a grade stand behind the three answers.
+    assert [grade for _, _, grade, _ in answers_of(golden, "anna")][3:] == [NOT_GRADED] * 3
+    assert progress(page) == "0 of 4 done by you"
+    assert page.button(key="undo").disabled
     answer(page, skills=0)
     submit(page)
-    # Append-only: one label more, and it is the newest.
-    assert len(answers_of(golden, "anna")) == 4
+    # Append-only: nine labels, and the newest three count.
+    assert len(answers_of(golden, "anna")) == 9
     task = labelling.open_task(golden, "bakers", "anna", FIRST.id)
     assert task.answers == {"skills": 0, "wishes": 1, "overall": 2}
+    assert progress(page) == "1 of 4 done by you"
     assert "Welder one" in text_of(page)
+
+
+def test_undo_goes_back_one_submit_at_a_time(golden: Workspace, open_page: OpenPage) -> None:
+    page = open_page("label")
+    for grade in (0, 1):
+        answer(page, skills=grade, wishes=grade, overall=grade)
+        submit(page)
+    for grade, pair in ((1, PAIRS[1]), (0, PAIRS[0])):
+        page.button(key="undo").click().run()
+        assert page.query_params["pair"] == pair.id
+        assert chosen(page) == {"skills": grade, "wishes": grade, "overall": grade}
+    assert progress(page) == "0 of 4 done by you"
+
+
+def test_the_keys_are_listed_on_the_page(golden: Workspace, open_page: OpenPage) -> None:
+    said = text_of(open_page("label"))
+    listed = re.findall(r"<kbd>(.*?)</kbd>", said)
+    assert listed == ["0 – 9", "A", "U", "↑ ↓", "Enter", "N", "S", "Z", "G", "?"]
+
+
+def test_pace_is_shown_after_two_submits(golden: Workspace, open_page: OpenPage) -> None:
+    page = open_page("label")
+    assert ">0 today<" in text_of(page)
+    at = datetime.now(UTC)
+    for pair, seconds in ((PAIRS[0], 80), (PAIRS[1], 20)):
+        golden.store.add_labels(
+            "bakers",
+            [
+                Label(
+                    pair_id=pair.id,
+                    dimension=key,
+                    grade=0,
+                    labeler="anna",
+                    at=at - timedelta(seconds=seconds),
+                )
+                for key in ("skills", "wishes", "overall")
+            ],
+        )
+    page.run()
+    # 60 s between the two, two pairs left: two minutes. (Just after midnight, nothing is of today.)
+    assert "· 60 s a pair · about 2 min left<" in text_of(page)
+
+
+def test_levels_and_clauses_are_there_to_hover(golden: Workspace, open_page: OpenPage) -> None:
+    said = text_of(open_page("label"))
+    card = re.search(
+        r'<div class="wb-hover" tabindex="0"><b>Skills</b>.*?<div class="wb-card">(.*)</div>', said, re.DOTALL
+    )
+    assert card
+    assert "Some are shown." in card[1]
+    assert "A skill counts when it was used at work." in card[1]
+
+
+# Queues
+
+
+def queue_of(space: Workspace, kind: str, size: int, **more: object) -> str:
+    return queues.create_queue(space, "bakers", kind, name=f"some {kind}", size=size, author="Ida", **more).id
+
+
+def test_a_queue_offers_its_pairs_and_ends(golden: Workspace, open_page: OpenPage) -> None:
+    queue = queue_of(golden, "random", 2)
+    mine = golden.store.queue_items(queue)["pair_id"].tolist()
+    page = open_page("label", queue=queue)
+    assert page.selectbox(key="queue").value == queue
+    for done, grade in enumerate((1, 0)):
+        assert progress(page) == f"{done} of 2 done by you"
+        answer(page, skills=grade, wishes=grade, overall=grade)
+        submit(page)
+    assert [pair_id for pair_id, *_ in answers_of(golden, "anna")[::3]] == mine
+    assert "No pair of this queue is left for you." in text_of(page)
+
+
+def test_undo_in_a_queue_gives_the_place_back_until_it_is_sent_again(
+    golden: Workspace, open_page: OpenPage
+) -> None:
+    queue = queue_of(golden, "random", 1)
+    page = open_page("label", queue=queue)
+    answer(page, skills=1, wishes=1, overall=1)
+    submit(page)
+    assert golden.store.queue(queue).done == 1
+    page.button(key="undo").click().run()
+    assert golden.store.queue(queue).done == 0
+    assert chosen(page) == {"skills": 1, "wishes": 1, "overall": 1}
+    submit(page)
+    assert golden.store.queue(queue).done == 1
+    pair_id = golden.store.queue_items(queue)["pair_id"].iloc[0]
+    assert labelling.open_task(golden, "bakers", "anna", pair_id).answers == {
+        "skills": 1, "wishes": 1, "overall": 1,
+    }  # fmt: skip
+
+
+def test_a_skipped_pair_of_a_queue_is_free_for_others(golden: Workspace, open_page: OpenPage) -> None:
+    queue = queue_of(golden, "random", 1)
+    page = open_page("label", queue=queue)
+    assert queues.next_in_queue(golden, queue, "bruno") is None  # anna has the only place
+    page.button(key="skip").click().run()
+    assert "Only what you put off is left: 1 pair." in text_of(page)
+    assert queues.next_in_queue(golden, queue, "bruno") is not None
+
+
+def test_a_recheck_shows_nothing_of_what_was_said_before(golden: Workspace, open_page: OpenPage) -> None:
+    label(golden, FIRST, "anna", note="before", skills=2, wishes=1, overall=2)
+    queue = queue_of(golden, "recheck", 1, params=queues.QueueParams(labeler="anna"))
+    # Neither by the queue nor by a link to the pair within it.
+    for address in ({"queue": queue}, {"queue": queue, "pair": FIRST.id}):
+        page = open_page("label", **address)
+        assert "Baker one" in text_of(page)
+        assert chosen(page) == {"skills": None, "wishes": None, "overall": None}
+        assert page.text_input[-1].value == ""
+
+
+def test_a_queue_that_is_closed_says_so(golden: Workspace, open_page: OpenPage) -> None:
+    queue = queue_of(golden, "random", 1)
+    queues.close_queue(golden, queue, author="Ida")
+    page = open_page("label", queue=queue)
+    assert ["has no open queue" in w.value for w in page.warning] == [True]
+    assert progress(page) == "0 of 4 done by you"
 
 
 def test_a_link_to_an_unknown_pair_warns_and_goes_on(golden: Workspace, open_page: OpenPage) -> None:

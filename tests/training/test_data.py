@@ -55,6 +55,14 @@ def test_an_adjudicated_label_is_certain() -> None:
     assert (first.settled["taste"], second.settled["taste"]) == (1, NOT_GRADED)
 
 
+def test_a_withdrawn_label_is_not_learnt() -> None:
+    labels = [(A, "taste", 0, "ann"), (A, "taste", 2, "bob"), (A, "taste", NOT_GRADED, "ann")]
+    labels += [(B, "taste", 1, "ann"), (B, "taste", 2, "ann!"), (B, "taste", NOT_GRADED, "ann!")]
+    first, second = build_examples(policy(), golden(labels))
+    assert (first.golden, first.settled["taste"]) == ({"taste": (0.0, 0.0, 1.0)}, 2)
+    assert (second.golden, second.settled["taste"]) == ({"taste": (0.0, 1.0, 0.0)}, 1)  # the vote holds again
+
+
 def test_a_labelers_newest_label_counts() -> None:
     (example,) = build_examples(policy(), golden([(A, "taste", 0, "ann"), (A, "taste", 1, "ann")]))
     assert example.golden == {"taste": (0.0, 1.0, 0.0)}

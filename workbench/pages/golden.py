@@ -1,20 +1,29 @@
-"""Golden set: what it covers, how far its labelers agree, its pairs, importing more, publishing a snapshot."""
+"""Golden set: its health, how far labelers agree, what to label and settle next, its pairs, in, out, publishing."""
 
 from __future__ import annotations
 
 import html
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import streamlit as st
 
-from workbench import charts, evaluation, labelling, markup, widgets
-from workbench.labelers import THE_REST, LabelerAgreement
+from workbench import (
+    charts,
+    golden_adjudicate,
+    golden_health,
+    golden_labelers,
+    golden_out,
+    golden_queues,
+    golden_snapshots,
+    golden_suspects,
+    labelling,
+    markup,
+    widgets,
+)
 from workbench.labelling import Coverage, Figures
 from workbench.pages.golden_browse import browse, choose_split
 from workbench.pages.golden_import import import_section
-from workbench.policy import OVERALL, Policy
-
-SHOWN_PAIRS_OF_LABELERS = 30
+from workbench.policy import Policy
 
 
 def page() -> None:
@@ -36,13 +45,12 @@ def page() -> None:
         figures(found)
     policy = space.store.policy(found.info.policy)
     tabs = st.tabs(
-        ["Coverage", "Labelers", "Browse", "Import", "Publish"],
+        list(SECTIONS),
         key="tab",
         bind="query-params",
         on_change="rerun",
     )
-    sections = (coverage, labelers, browse, lambda *_: import_section(policy.name), publish)
-    for tab, section in zip(tabs, sections, strict=True):
+    for tab, section in zip(tabs, SECTIONS.values(), strict=True):
         if tab.open:
             with tab:
                 section(found, policy)
@@ -104,90 +112,12 @@ def coverage(found: Figures, policy: Policy) -> None:
     if not empty:
         st.markdown(f"Every level of every dimension has a pair{where}.")
     for key, levels in empty.items():
-        named = ", ".join(level_name(policy, key, level) for level in levels)
+        named = ", ".join(golden_health.level_name(policy, key, level) for level in levels)
         st.markdown(f"- No pair settles on **{markup.plain(titles[key])}** {named}{where}.")
     if empty:
         st.caption(
             "A judge cannot be measured on a level without pairs: import or label pairs that belong there."
         )
-
-
-def level_name(policy: Policy, key: str, value: int) -> str:
-    """Return a level as its value and name."""
-    levels = policy.dimension(key).levels if key != OVERALL else ()
-    return next((f"{value} ({markup.plain(x.name)})" for x in levels if x.value == value), str(value))
-
-
-def labelers(found: Figures, policy: Policy) -> None:
-    """Draw who labelled how much and how far people agree, for each dimension and each two of them."""
-    info = found.info
-    progress = labelling.labeler_progress(widgets.workspace(), info.name)
-    if progress.empty:
-        widgets.empty("Nobody has labelled yet.", "Label pairs on the Label page, or import labels here.")
-        return
-    split = choose_split()
-    human = evaluation.human_agreement(widgets.workspace(), info.name, split=split, working=True)
-    titles = markup.titles(policy)
-    left, right = st.columns([3, 2], gap="large")
-    with left:
-        st.html('<div class="wb-eyebrow">agreement by dimension</div>' + agreement_table(human, titles))
-        st.caption(
-            "Ceiling: mean quadratic κ over each two labelers, weighted by shared pairs. α: Krippendorff, ordinal, all "
-            "labelers at once. Intervals: 95 %, bootstrap over queries. n: pairs with two grades or more."
-        )
-    with right:
-        rows = [
-            [html.escape(x.labeler), f"{x.pairs:,}", f"{x.finished:,}"]
-            for x in progress.head(50).itertuples()
-        ]
-        more = f" · the first 50 of {len(progress):,}" if len(progress) > 50 else ""
-        st.html(
-            f'<div class="wb-eyebrow">labelers{more}</div>'
-            + markup.table(["", "pairs", "answered in full"], rows, numeric=[1, 2])
-        )
-    if any(human.values()):
-        st.html(
-            '<div class="wb-eyebrow">each two labelers, and each against the rest</div>'
-            + pair_table(human, titles)
-        )
-
-
-def agreement_table(human: Mapping[str, LabelerAgreement | None], titles: Mapping[str, str]) -> str:
-    """Return n, ceiling and alpha of each dimension as a table."""
-    rows = [
-        [
-            html.escape(titles[key]),
-            f"{found.n:,}" if found else "0",
-            markup.estimate(found.ceiling if found else None) if found else "– fewer than two labelers",
-            markup.estimate(found.alpha if found else None),
-        ]
-        for key, found in human.items()
-    ]
-    return markup.table(["", "n", "ceiling κ", "α"], rows, numeric=[1, 2, 3])
-
-
-def pair_table(human: Mapping[str, LabelerAgreement | None], titles: Mapping[str, str]) -> str:
-    """Return κ of each two labelers, and of each against the rest, by dimension; those who shared most first."""
-    cells: dict[tuple[str, str], dict[str, str]] = {}
-    shared: dict[tuple[str, str], int] = {}
-    for key, found in human.items():
-        for two in (*found.pairwise, *found.against_rest) if found else ():
-            who = (two.first, two.second)
-            n = f'<div class="wb-muted wb-small">n {two.n:,}</div>'
-            cells.setdefault(who, {})[key] = f"{markup.estimate(two.kappa)}{n}" if two.n else "–"
-            shared[who] = shared.get(who, 0) + two.n
-    order = sorted(cells, key=lambda who: (who[1] == THE_REST, -shared[who]))[:SHOWN_PAIRS_OF_LABELERS]
-    rows = [
-        [f"{html.escape(a)} · {html.escape(b)}", *(cells[a, b].get(key, "–") for key in human)]
-        for a, b in order
-    ]
-    more = (
-        f'<div class="wb-muted wb-small">The first {len(order)} of {len(cells):,}, those who share most pairs first.</div>'
-        if len(cells) > len(order)
-        else ""
-    )
-    heads = ["", *(html.escape(titles[key]) for key in human)]
-    return markup.table(heads, rows, numeric=range(1, len(heads))) + more
 
 
 def publish(found: Figures, policy: Policy) -> None:
@@ -239,5 +169,29 @@ def send_publish(golden: str) -> None:
             "success", f"Published {markup.plain(done.label)}: {markup.several(len(done.pairs), 'pair')}."
         )
 
+
+def snapshots(found: Figures, policy: Policy) -> None:
+    """Draw publishing, and what two snapshots differ in."""
+    publish(found, policy)
+    golden_snapshots.draw(found, policy)
+
+
+def bring_in(_found: Figures, policy: Policy) -> None:
+    """Draw the import of more pairs and labels."""
+    import_section(policy.name)
+
+
+SECTIONS: Mapping[str, Callable[[Figures, Policy], None]] = {
+    "Health": golden_health.draw,
+    "Coverage": coverage,
+    "Labelers": golden_labelers.draw,
+    "Queues": golden_queues.draw,
+    "Adjudicate": golden_adjudicate.draw,
+    "Suspects": golden_suspects.draw,
+    "Browse": browse,
+    "Import": bring_in,
+    "Export": golden_out.draw,
+    "Publish": snapshots,
+}
 
 page()

@@ -6,6 +6,7 @@ import hashlib
 import html
 from collections.abc import Sequence
 
+import pandas as pd
 import streamlit as st
 
 from workbench import importing, labelling, markup, widgets
@@ -15,9 +16,10 @@ from workbench.formats import ImportPreview
 from workbench.importing import Guess
 from workbench.pages.golden_mapping import form
 from workbench.policy import OVERALL, Policy
+from workbench.table_files import Files
 
 SHOWN_PROBLEMS = 50
-TYPES = ["csv", "tsv", "jsonl", "ndjson", "parquet", "gz"]
+TYPES = ["csv", "tsv", "jsonl", "ndjson", "json", "parquet", "xlsx", "qrels", "txt", "gz"]
 NEW = "import_new"
 Contents = dict[str, bytes]
 
@@ -31,7 +33,7 @@ def import_section(default_policy: str = "") -> None:
         st.selectbox, "Labelled by policy", names, key="import_policy", default=default_policy, width=320
     )
     uploads = st.file_uploader(
-        "Files: CSV, TSV, JSONL or Parquet, each also with .gz",
+        "Files: CSV, TSV, JSON, JSONL, Parquet or Excel, each also with .gz",
         type=TYPES,
         accept_multiple_files=True,
         key=f"import_files_{st.session_state.get(NEW, 0)}",
@@ -39,15 +41,18 @@ def import_section(default_policy: str = "") -> None:
     if not uploads:
         st.caption(
             "One file is enough: a row a pair, with columns for its texts and, if there are any, its labels. "
-            "The columns are matched in the next step and nothing is kept before you say so."
+            "The columns are matched in the next step and nothing is kept before you say so. "
+            "A JSON file may be an export of Label Studio or Argilla; qrels are chosen together with their "
+            "queries and documents (queries.jsonl, corpus.jsonl)."
         )
         return
-    files = {upload.name: upload.getvalue() for upload in uploads}
-    content_hash = digest(files)
+    contents = {upload.name: upload.getvalue() for upload in uploads}
+    content_hash = digest(contents)
     store = widgets.workspace().store
     try:
-        if len(files) < len(uploads):
+        if len(contents) < len(uploads):
             raise BadInput("Two of the files have the same name.", "Give them different names.")
+        files = gathered(content_hash, contents) if len(contents) > 1 else contents
         spec = mapping(files, content_hash, store.policy(policy_name))
         if spec is None:
             return
@@ -70,19 +75,27 @@ def digest(files: Contents) -> str:
     return whole.hexdigest()
 
 
+@st.cache_data(max_entries=2, show_spinner="Reading the collection")
+def gathered(content_hash: str, _contents: Contents) -> Files:
+    """Return qrels with their queries and documents as one table, other files as they are."""
+    return importing.gathered(_contents)
+
+
 @st.cache_data(max_entries=4, show_spinner="Reading the file")
-def guessed(_policy: Policy, policy_hash: str, name: str, _content: bytes, content_hash: str) -> Guess:
+def guessed(
+    _policy: Policy, policy_hash: str, name: str, _content: bytes | pd.DataFrame, content_hash: str
+) -> Guess:
     """Return the guess at a file's mapping; read once a file and policy version."""
     return importing.guess_mapping(_content, name, _policy)
 
 
 @st.cache_data(max_entries=4, show_spinner="Reading the rows")
-def looked_at(spec: str, policy_hash: str, content_hash: str, _files: Contents) -> ImportPreview:
+def looked_at(spec: str, policy_hash: str, content_hash: str, _files: Files) -> ImportPreview:
     """Return the preview of an import; read once a mapping, policy version and content."""
     return labelling.preview_import(widgets.workspace(), ImportSpec.model_validate_json(spec), _files)
 
 
-def mapping(files: Contents, content_hash: str, policy: Policy) -> ImportSpec | None:
+def mapping(files: Files, content_hash: str, policy: Policy) -> ImportSpec | None:
     """Draw the mapping as a form, or as YAML (the only way for several files), and return it checked."""
     how = "YAML" if len(files) > 1 else "Form"
     if len(files) == 1:
@@ -193,7 +206,7 @@ def problems(found: ImportPreview) -> None:
     )
 
 
-def import_button(found: ImportPreview, spec: ImportSpec, files: Contents) -> None:
+def import_button(found: ImportPreview, spec: ImportSpec, files: Files) -> None:
     """Draw the button that imports; it says why where it cannot be pressed."""
     bad = len(found.report.problems)
     leave_out = (
@@ -218,7 +231,7 @@ def import_button(found: ImportPreview, spec: ImportSpec, files: Contents) -> No
             st.caption(reason)
 
 
-def send(spec: ImportSpec, files: Contents, leave_out: bool) -> None:
+def send(spec: ImportSpec, files: Files, leave_out: bool) -> None:
     """Import, and show the set that it went into."""
     done = widgets.attempt(
         labelling.import_golden,

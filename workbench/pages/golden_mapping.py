@@ -48,7 +48,10 @@ def form(guess: Guess, policy: Policy, stem: str) -> dict[str, Any]:
             "Facts to slice by", list(names), default=list(guess.mapping.get("meta", {}).values()),
             key=f"meta|{stem}", help="Kept beside the pair; no judge reads them.",
         )  # fmt: skip
-        data["meta"] = {names[column]: column for column in chosen}
+        given = {column: key for key, column in guess.mapping.get("meta", {}).items()}
+        if "split" in data:
+            st.caption("Its splits are taken over; a query that the set has keeps its own.")
+        data["meta"] = {given.get(column, names[column]): column for column in chosen}
     st.html('<div class="wb-eyebrow">labels</div>')
     data["labels"] = labels(guess, policy, stem)
     return data
@@ -105,13 +108,14 @@ def labels(guess: Guess, policy: Policy, stem: str) -> list[dict[str, Any]]:
         for role, label in (("na", "N/A is written as"), ("unrateable", "Unrateable is written as")):
             text = st.text_input(
                 label,
-                value=", ".join(written.get(role, [])),
+                value=", ".join(dict.fromkeys([*before.get(role, []), *written.get(role, [])])),
                 key=f"{role}|{stem}",
                 help="Several, with commas between.",
             )
             written[role] = [part.strip() for part in text.split(",") if part.strip()]
     source = {"wide" if shape == "several" else shape: {k: v for k, v in columns.items() if v}, **written}
-    return [source]
+    kept = {role: before[role] for role in ("source", "source_column") if role in before}
+    return [source | kept]
 
 
 def long(guess: Guess, policy: Policy, known: dict[str, Any], stem: str) -> Drawn:

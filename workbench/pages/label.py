@@ -2,242 +2,256 @@
 
 from __future__ import annotations
 
-import html
-from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import streamlit as st
 
-from workbench import labelling, markup, widgets
+from workbench import label_form, labelling, markup, queues, widgets
 from workbench.errors import NotFound
-from workbench.golden import NOT_APPLICABLE, UNRATEABLE
 from workbench.labelling import Task
-from workbench.policy import OVERALL, Clause, Dimension, Policy
+from workbench.policy import OVERALL, Policy
 
-FOLD = 1_000  # characters from which a field is folded here: a labeler reads nearly everything
 ASKED = "_label_asked"
+ALL_PAIRS = "all"
+
+
+@dataclass(frozen=True)
+class Work:
+    """What is being labelled, by whom: a whole golden set, or one queue of it."""
+
+    golden: str
+    labeler: str
+    queue: str = ""
+    recheck: bool = False
+
+    def kept(self, what: str) -> list[str]:
+        """Return a list of pair ids that this visit keeps: those put off (``aside``) or sent (``trail``)."""
+        found: list[str] = st.session_state.setdefault(
+            f"_{what}|{self.golden}|{self.queue}|{self.labeler}", []
+        )
+        return found
+
+    def stem(self, pair_id: str) -> str:
+        """Return what tells the form of a pair from that of another."""
+        return f"{self.golden}|{self.queue}|{self.labeler}|{pair_id}"
 
 
 def page() -> None:
     """Draw the next pair, or the one named in the URL, with its form."""
-    space = widgets.workspace()
-    top = st.columns([7, 4, 7, 7], vertical_alignment="bottom", gap="medium")
+    top = st.columns([5, 4, 5, 6, 9], vertical_alignment="bottom", gap="small")
     with top[0]:
         widgets.header("Label", "Blind: no judge, nobody else's labels.")
     with top[1]:
         golden = widgets.choose_golden()
     if golden is None:
         return
-    widgets.flash()
-    labeler = widgets.who()
-    task = chosen_task(golden, labeler)
-    if task is None:
-        nothing_left(golden, labeler, space.store.golden(golden).pairs)
-        return
     with top[2]:
-        share = task.done / task.total if task.total else 0.0
-        st.progress(share, text=f"{task.done:,} of {task.total:,} done by you")
-    with top[3], st.container(horizontal=True, horizontal_alignment="right"):
-        before = trail(golden, labeler)
-        st.button(
-            "Previous",
-            on_click=go_back,
-            args=(golden, labeler),
-            disabled=not before,
-            help="Open the pair you sent last, to correct it."
-            if before
-            else "You have sent no pair in this visit.",
-            icon=":material/undo:",
-        )
-        guidelines(task.policy)
+        work = choose_work(golden)
+    widgets.flash()
+    task = chosen_task(work)
+    if task is None:
+        with top[4]:
+            actions(work, None)
+        nothing_left(work)
+        return
+    with top[3]:
+        progress(work, task)
+    with top[4]:
+        actions(work, task.policy)
     left, right = st.columns(2, gap="small")
     with left, st.container(key="label_pair"):
-        widgets.pair_panes(task.pair, task.policy, lit=True, fold=FOLD)
+        label_form.panes(task)
     with right, st.container(key="label_form"):
-        form(task, golden, labeler)
-        widgets.script("label_keys.js")
+        stem = work.stem(task.pair.id)
+        asked = st.session_state.get(ASKED)
+        label_form.form(
+            task,
+            stem,
+            asked[1] if asked and asked[0] == stem else (),
+            submit=submit,
+            skip=skip,
+            args=(work, task.pair.id, task.policy),
+        )
+    widgets.script("label_keys.js")
+    if not work.queue:
+        look_ahead(work, task)
 
 
-def chosen_task(golden: str, labeler: str) -> Task | None:
+def choose_work(golden: str) -> Work:
+    """Draw the choice of a queue, bound to the URL."""
+    found = {queue.id: queue for queue in queues.open_queues(widgets.workspace(), golden)}
+    if (wanted := st.query_params.get("queue", ALL_PAIRS)) not in (ALL_PAIRS, *found):
+        widgets.say("warning", f"{golden} has no open queue '{markup.plain(wanted)}': this is the whole set.")
+    chosen = widgets.pick(
+        st.selectbox,
+        "Queue",
+        [ALL_PAIRS, *found],
+        key="queue",
+        format_func=lambda key: found[key].name if key in found else "all pairs",
+    )
+    if chosen == ALL_PAIRS:
+        return Work(golden, widgets.who())
+    return Work(golden, widgets.who(), chosen, recheck=found[chosen].kind == "recheck")
+
+
+def chosen_task(work: Work) -> Task | None:
     """Return the pair of the URL, else the next one that is not set aside."""
     space = widgets.workspace()
     wanted = st.query_params.get("pair")
     if wanted:
         try:
-            return labelling.open_task(space, golden, labeler, wanted)
+            task = labelling.open_task(space, work.golden, work.labeler, wanted)
+            # A recheck asks again without showing what was said before.
+            return replace(task, answers={}, note="") if work.recheck else task
         except NotFound as error:
             st.warning(markup.problem(error))
-    return labelling.next_task(space, golden, labeler, skipped=aside(golden, labeler))
+    if work.queue:
+        return queues.next_in_queue(space, work.queue, work.labeler, skipped=work.kept("aside"))
+    return labelling.next_task(space, work.golden, work.labeler, skipped=work.kept("aside"))
 
 
-def aside(golden: str, labeler: str) -> list[str]:
-    """Return the pairs that this labeler has put off in this visit."""
-    kept: list[str] = st.session_state.setdefault(f"_aside|{golden}|{labeler}", [])
-    return kept
+def look_ahead(work: Work, task: Task) -> None:
+    """Lay out the pair that comes next, while this one is read.
+
+    Only for a whole set: looking ahead in a queue would take a place there from somebody else.
+    """
+    skipped = [*work.kept("aside"), task.pair.id]
+    ahead = labelling.upcoming_pair(widgets.workspace(), work.golden, work.labeler, skipped=skipped)
+    if ahead:
+        label_form.pair_html(ahead.id, task.policy.content_hash, ahead, task.policy)
 
 
-def trail(golden: str, labeler: str) -> list[str]:
-    """Return the pairs that this labeler has sent in this visit, oldest first."""
-    kept: list[str] = st.session_state.setdefault(f"_trail|{golden}|{labeler}", [])
-    return kept
+def progress(work: Work, task: Task) -> None:
+    """Draw how far the labeler is, how fast, and how long the rest takes at that pace."""
+    share = task.done / task.total if task.total else 0.0
+    st.progress(share, text=f"{task.done:,} of {task.total:,} done by you")
+    pace = labelling.pace(widgets.workspace(), work.golden, work.labeler, now=local_time())
+    said = [f"{pace.today:,} today"]
+    left = pace.time_for(task.total - task.done)
+    if pace.seconds is not None and left is not None:
+        said += [f"{pace.seconds:.0f} s a pair", f"about {in_words(left)} left"]
+    st.html(f'<div class="wb-muted wb-small">{" · ".join(said)}</div>')
 
 
-def nothing_left(golden: str, labeler: str, pairs: int) -> None:
+def local_time() -> datetime:
+    """Return the time where the labeler's browser is."""
+    try:
+        return datetime.now(ZoneInfo(st.context.timezone or "UTC"))
+    except (ZoneInfoNotFoundError, ValueError):
+        return datetime.now(UTC)
+
+
+def in_words(time: timedelta) -> str:
+    """Return a time as a person would say it: ``40 min``, ``3 h 10 min``, ``55 h``."""
+    minutes = max(round(time.total_seconds() / 60), 1)
+    if minutes < 60:
+        return f"{minutes} min"
+    hours, rest = divmod(minutes, 60)
+    return f"{hours} h {rest} min" if rest and hours < 10 else f"{round(minutes / 60):,} h"
+
+
+def actions(work: Work, policy: Policy | None) -> None:
+    """Draw what can be done besides grading: undo, guidelines, keys."""
+    with st.container(horizontal=True, horizontal_alignment="right", gap="small"):
+        sent = work.kept("trail")
+        st.button(
+            "Undo",
+            key="undo",
+            on_click=undo,
+            args=(work,),
+            disabled=not sent,
+            help="Take back what you sent last, and correct it."
+            if sent
+            else "You have sent no pair in this visit.",
+            icon=":material/undo:",
+        )
+        if policy:
+            label_form.guidelines(policy)
+            label_form.keys_help()
+
+
+def nothing_left(work: Work) -> None:
     """Say why there is no pair: none at all, only what was put off, or all done."""
-    put_off = aside(golden, labeler)
-    if not pairs:
-        widgets.empty(f"{golden} has no pairs.", "Import some on the Golden set page.")
+    put_off = work.kept("aside")
+    if not work.queue and not widgets.workspace().store.golden(work.golden).pairs:
+        widgets.empty(f"{work.golden} has no pairs.", "Import some on the Golden set page.")
     elif put_off:
         count = markup.several(len(put_off), "pair")
         widgets.empty(f"Only what you put off is left: {count}.", "Have another look, or leave it at that.")
         st.button("Show them again", on_click=put_off.clear, icon=":material/replay:")
+    elif work.queue:
+        widgets.empty(
+            "No pair of this queue is left for you.",
+            "The rest is done, or somebody else has it open. Choose another queue above.",
+        )
     else:
         widgets.empty(
-            f"You have labelled every pair of {golden}.",
+            f"You have labelled every pair of {work.golden}.",
             "See how far labelers agree on the Golden set page, or publish a snapshot there.",
         )
 
 
-def form(task: Task, golden: str, labeler: str) -> None:
-    """Draw a row a dimension, the overall grade last, a note, and what to do with it."""
-    # The pair is part of every key, so that the next pair starts blank.
-    stem = f"{golden}|{labeler}|{task.pair.id}"
-    titles = markup.titles(task.policy)
-    with st.form(f"form|{stem}", border=True, enter_to_submit=True):
-        asked = st.session_state.get(ASKED)
-        missing = asked[1] if asked and asked[0] == stem else ()
-        if missing:
-            st.html(open_question([titles[key] for key in missing]))
-        for dimension in task.policy.dimensions:
-            row(dimension.title, dimension.question, dimension.key, task, stem, dimension)
-        row("Overall", "All in all, how well does it fit?", OVERALL, task, stem, None)
-        st.text_input(
-            "Note",
-            value=task.note,
-            key=f"note|{stem}",
-            max_chars=1000,
-            label_visibility="collapsed",
-            placeholder="Note: which rule decided, or what the policy leaves open",
-        )
-        with st.container(horizontal=True):
-            st.form_submit_button(
-                "Submit as it is" if missing else "Submit and next",
-                type="primary",
-                on_click=submit,
-                args=(task.policy, golden, task.pair.id, labeler, stem),
-                key="submit",
-                shortcut="Ctrl+Enter",
-            )
-            st.form_submit_button(
-                "Skip for now", on_click=skip, args=(golden, task.pair.id, labeler), key="skip"
-            )
-            st.caption("Keys: digits, N (N/A), U (unrateable), ↑ ↓, Enter")
-
-
-def row(title: str, question: str, key: str, task: Task, stem: str, dimension: Dimension | None) -> None:
-    """Draw one question with its levels as chips, and its rules behind a button."""
-    names = (
-        {level.value: f"**{level.value}** {level.name}" for level in dimension.levels} if dimension else {}
-    )
-    names |= {NOT_APPLICABLE: "N/A", UNRATEABLE: "unrateable"}
-    na = [NOT_APPLICABLE] if dimension and dimension.allow_na else []
-    options = [*task.policy.scale(key), *na, UNRATEABLE]
-    before = task.answers.get(key)
-    with st.container(horizontal=True, vertical_alignment="center", gap="small", wrap=False):
-        asks = markup.md(question).removeprefix("<p>").removesuffix("</p>\n")
-        st.html(
-            f'<b>{html.escape(title)}</b>&ensp;<span class="wb-muted wb-small">{asks}</span>', width="stretch"
-        )
-        if dimension:
-            with st.popover(":material/menu_book:", type="tertiary", help=f"{title}: levels and clauses"):
-                st.html(rules(dimension))
-    st.segmented_control(
-        title,
-        options,
-        default=before if before in options else None,
-        format_func=lambda value: names.get(value, f"**{value}**"),
-        key=f"grade|{key}|{stem}",
-        label_visibility="collapsed",
-        wrap=True,
-    )
-
-
-def rules(dimension: Dimension) -> str:
-    """Return a dimension's levels and clauses as HTML."""
-    levels = [
-        [markup.chip(x.value, dimension.scale), f"<b>{html.escape(x.name)}</b>", markup.md(x.criteria)]
-        for x in reversed(dimension.levels)
-    ]
-    considers = ", ".join(dimension.considers) or "everything"
-    return (
-        f'<div class="wb-doc wb-small"><p class="wb-muted">considers {html.escape(considers)}</p>'
-        f"{markup.table(['', 'level', 'criteria'], levels)}{clauses(dimension.clauses)}</div>"
-    )
-
-
-def clauses(found: Sequence[Clause]) -> str:
-    """Return numbered rules as HTML."""
-    return "".join(markup.clause(clause.id, markup.md(clause.text)) for clause in found)
-
-
-def guidelines(policy: Policy) -> None:
-    """Draw the purpose, the terms and the general rules behind one button."""
-    with st.popover("Guidelines", icon=":material/menu_book:"):
-        terms = "".join(markup.clause(term.term, markup.md(term.meaning)) for term in policy.terms)
-        st.html(
-            f'<div class="wb-doc wb-small"><div class="wb-eyebrow">{html.escape(policy.label)}</div>'
-            f"{markup.md(policy.purpose)}{clauses(policy.general)}{terms}</div>"
-        )
-
-
-def open_question(titles: Sequence[str]) -> str:
-    """Return, as HTML, the question about dimensions that have no grade yet."""
-    named = f"{', '.join(titles[:-1])} and {titles[-1]}" if len(titles) > 1 else titles[0]
-    return (
-        f'<div class="wb-ask"><b>{html.escape(named)}</b> {"have" if len(titles) > 1 else "has"} no grade yet: '
-        "grade what is open, or submit as it is; a pair counts as done when all are answered.</div>"
-    )
-
-
-def submit(policy: Policy, golden: str, pair_id: str, labeler: str, stem: str) -> None:
+def submit(work: Work, pair_id: str, policy: Policy) -> None:
     """Send the form's answers; where some are missing, ask once before."""
-    keys = [*policy.keys, OVERALL]
-    given = {key: st.session_state.get(f"grade|{key}|{stem}") for key in keys}
+    stem = work.stem(pair_id)
+    given = {key: st.session_state.get(label_form.grade_key(key, stem)) for key in (*policy.keys, OVERALL)}
     answers = {key: value for key, value in given.items() if value is not None}
-    sent = trail(golden, labeler)
+    sent = work.kept("trail")
     if not answers and pair_id in sent[-1:]:
         return  # The second click of a double click: the form is gone, its answers are kept.
     missing = tuple(labelling.unanswered(policy, answers))
     if answers and missing and st.session_state.get(ASKED) != (stem, missing):
         st.session_state[ASKED] = (stem, missing)
         return
-    note = st.session_state.get(f"note|{stem}") or ""
+    note = st.session_state.get(label_form.note_key(stem)) or ""
     space = widgets.workspace()
-    if (
-        widgets.attempt(labelling.submit_labels, space, golden, pair_id, answers, labeler=labeler, note=note)
-        is None
-    ):
+    verb, where = (
+        (queues.submit_in_queue, work.queue) if work.queue else (labelling.submit_labels, work.golden)
+    )
+    added = widgets.attempt(verb, space, where, pair_id, answers, labeler=work.labeler, note=note)
+    if added is None:
         return
     if pair_id not in sent[-1:]:
         sent.append(pair_id)
-    leave(golden, labeler, pair_id if missing else "")
+    leave(work, pair_id if missing else "")
 
 
-def skip(golden: str, pair_id: str, labeler: str) -> None:
-    """Put a pair off for this visit."""
-    leave(golden, labeler, pair_id)
+def skip(work: Work, pair_id: str, _policy: Policy) -> None:
+    """Put a pair off for this visit; in a queue, somebody else may have it."""
+    if work.queue:
+        widgets.attempt(queues.skip_in_queue, widgets.workspace(), work.queue, pair_id, work.labeler)
+    leave(work, pair_id)
 
 
-def go_back(golden: str, labeler: str) -> None:
-    """Open the pair that was sent last."""
-    st.query_params["pair"] = trail(golden, labeler).pop()
+def undo(work: Work) -> None:
+    """Take back what was sent last, and open it again with the same answers filled in."""
+    sent, space = work.kept("trail"), widgets.workspace()
+    if not sent:
+        return  # The second click of a double click.
+    pair_id = sent[-1]
+    before = widgets.attempt(labelling.open_task, space, work.golden, work.labeler, pair_id)
+    verb, where = (queues.undo_in_queue, work.queue) if work.queue else (labelling.withdraw, work.golden)
+    if before is None or widgets.attempt(verb, space, where, pair_id, work.labeler) is None:
+        return
+    sent.pop()
+    stem = work.stem(pair_id)
+    for key, grade in before.answers.items():
+        st.session_state[label_form.grade_key(key, stem)] = grade
+    st.session_state[label_form.note_key(stem)] = before.note
+    st.session_state.pop(ASKED, None)
+    if pair_id in work.kept("aside"):
+        work.kept("aside").remove(pair_id)
+    st.query_params["pair"] = pair_id
 
 
-def leave(golden: str, labeler: str, put_off: str) -> None:
+def leave(work: Work, put_off: str) -> None:
     """Go on to the next pair; ``put_off`` does not come back in this visit."""
     st.session_state.pop(ASKED, None)
     st.query_params.pop("pair", None)
-    if put_off and put_off not in aside(golden, labeler):
-        aside(golden, labeler).append(put_off)
+    if put_off and put_off not in work.kept("aside"):
+        work.kept("aside").append(put_off)
 
 
 page()

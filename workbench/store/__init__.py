@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 from workbench.store.comments import Comment, CommentStore
+from workbench.store.decisions import Decision, DecisionStore
 from workbench.store.golden_sets import GoldenInfo
 from workbench.store.labels import LabelStore
 from workbench.store.policies import Draft, DraftRevision, PolicyStore
+from workbench.store.queues import QueueStore
 from workbench.store.runs import RunStore, StoredCheckpoint, StoredJob
 from workbench.store.snapshots import SnapshotInfo, SnapshotStore
 from workbench.store.suggestions import StoredSuggestion, SuggestionStore
 
 __all__ = [
     "Comment",
+    "Decision",
     "Draft",
     "DraftRevision",
     "GoldenInfo",
@@ -23,5 +26,7 @@ __all__ = [
 ]
 
 
-class Store(PolicyStore, CommentStore, SuggestionStore, LabelStore, SnapshotStore, RunStore):
+class Store(
+    PolicyStore, CommentStore, SuggestionStore, LabelStore, SnapshotStore, QueueStore, DecisionStore, RunStore
+):
     """Everything that is kept. The truth for all; the document folders are its mirror."""

@@ -13,6 +13,7 @@ import sqlalchemy as sa
 
 from workbench.errors import NotFound, Refused
 from workbench.golden import (
+    CONSENSUS_RULES,
     ConsensusRule,
     Pair,
     Split,
@@ -85,6 +86,23 @@ class GoldenStore(StoreBase):
                 return True
         self.golden(name).check_policy(policy)
         return False
+
+    def set_consensus(self, name: str, rule: ConsensusRule, who: str) -> bool:
+        """Choose the rule by which labels of a set settle; return whether it was another one.
+
+        Raises:
+            NotFound: if there is no set of this name, or no such rule.
+        """
+        if rule not in CONSENSUS_RULES:
+            raise NotFound.among("consensus rule", rule, CONSENSUS_RULES)
+        before = self.golden(name).consensus
+        if rule == before:
+            return False
+        golden = table(GoldenRow)
+        with self._write() as connection:
+            connection.execute(sa.update(golden).where(golden.c.name == name).values(consensus=rule))
+            self._event(connection, who, "changed the consensus rule", name, f"{before} to {rule}")
+        return True
 
     def golden_names(self) -> list[str]:
         """Return the names of all golden sets, in order."""

@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from threading import Lock
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -10,13 +15,28 @@ import pandas as pd
 import sqlalchemy as sa
 
 from workbench.errors import NotFound
-from workbench.golden import LABEL_COLUMNS, Label, label_table, newest, typed_labels
+from workbench.golden import (
+    CONSENSUS_RULES,
+    LABEL_COLUMNS,
+    NOT_GRADED,
+    Label,
+    label_table,
+    newest,
+    typed_labels,
+)
+from workbench.store.answer_counts import AnswerCounts
 from workbench.store.golden_sets import IDS_A_QUERY, GoldenStore
 from workbench.store.tables import GoldenRow, LabelRow, MemberRow, table
 
 
 class LabelStore(GoldenStore):
     """Labels hang on a golden set and one of its pairs; the newest by one labeler counts."""
+
+    def __init__(self, url: str) -> None:
+        """Connect, as :class:`~workbench.store.base.StoreBase` does."""
+        super().__init__(url)
+        self._counting = Lock()
+        self._answer_counts: dict[str, AnswerCounts] = {}
 
     def add_labels(self, name: str, labels: Sequence[Label] | pd.DataFrame, *, repeated: bool = False) -> int:
         """Append labels and return how many were added.
@@ -71,79 +91,162 @@ class LabelStore(GoldenStore):
 
     def _labels(self, connection: sa.Connection, name: str, pair_ids: Sequence[str] | None) -> pd.DataFrame:
         columns = table(LabelRow).c
-        query = (
-            sa.select(*(columns[c] for c in LABEL_COLUMNS)).where(columns.golden == name).order_by(columns.id)
-        )
+        query = sa.select(columns.id, *(columns[c] for c in LABEL_COLUMNS)).where(columns.golden == name)
         if pair_ids is not None:
             query = query.where(columns.pair_id.in_(list(pair_ids)))
-        rows = connection.execute(query).all()
-        return typed_labels(pd.DataFrame([tuple(row) for row in rows], columns=LABEL_COLUMNS))
+        # Sorted here: asked for an order, SQLite walks all labels of the set in that order to find those of a pair.
+        rows = sorted(tuple(row) for row in connection.execute(query))
+        return typed_labels(pd.DataFrame(rows, columns=["id", *LABEL_COLUMNS]))
 
     def label_counts(self, name: str, dimensions: Sequence[str]) -> pd.DataFrame:
-        """Return pair_id, labeler and on how many of ``dimensions`` that labeler has answered about that pair."""
-        columns = table(LabelRow).c
-        query = (
-            sa.select(columns.pair_id, columns.labeler, sa.func.count(columns.dimension.distinct()))
-            .where(columns.golden == name, columns.dimension.in_(list(dimensions)))
-            .group_by(columns.pair_id, columns.labeler)
-        )
+        """Return pair_id, labeler and on how many of ``dimensions`` that labeler's own answers about that pair hold."""
         with self._read() as connection:
-            rows = connection.execute(query).all()
-        return pd.DataFrame([tuple(row) for row in rows], columns=["pair_id", "labeler", "dimensions"])
+            rows = _count(connection, name, dimensions)
+        return pd.DataFrame(rows, columns=["pair_id", "labeler", "dimensions"])
 
     def labels_mark(self, name: str) -> int:
-        """Return a number that grows whenever labels of the set are added, to key caches by."""
-        columns = table(LabelRow).c
+        """Return a number to key caches of settled grades by.
+
+        It grows whenever labels of the set are added, and is another one under another consensus rule.
+        """
+        labels, golden = table(LabelRow).c, table(GoldenRow).c
+        newest_id = sa.select(sa.func.max(labels.id)).where(labels.golden == name).scalar_subquery()
         with self._read() as connection:
-            found = connection.execute(
-                sa.select(sa.func.max(columns.id)).where(columns.golden == name)
-            ).scalar()
-        return int(found or 0)
+            row = connection.execute(
+                sa.select(newest_id, golden.consensus).where(golden.name == name)
+            ).first()
+        if row is None or row[0] is None:
+            return 0
+        return int(row[0]) * len(CONSENSUS_RULES) + CONSENSUS_RULES.index(row[1])
+
+    def policy_of(self, name: str) -> str:
+        """Return the name of a golden set's policy, without counting what the set holds.
+
+        Raises:
+            NotFound: if there is no set of this name.
+        """
+        columns = table(GoldenRow).c
+        with self._read() as connection:
+            found = connection.execute(sa.select(columns.policy).where(columns.name == name)).scalar()
+        if found is None:
+            raise NotFound.among("golden set", name, self.golden_names())
+        return str(found)
 
     def progress_of(self, name: str, labeler: str, dimensions: Sequence[str]) -> tuple[int, int]:
         """Return how many pairs a labeler has answered on all of ``dimensions``, and how many the set has."""
-        members = table(MemberRow).c
-        done = self._finished(name, labeler, dimensions).subquery()
-        with self._read() as connection:
-            finished = connection.execute(sa.select(sa.func.count()).select_from(done)).scalar_one()
-            total = connection.execute(sa.select(sa.func.count()).where(members.golden == name)).scalar_one()
-        return finished, total
+        with self._counted(name, dimensions) as counts:
+            return counts.finished(labeler), len(counts)
+
+    def finished_among(self, name: str, labeler: str, dimensions: Sequence[str], ids: Sequence[str]) -> int:
+        """Return how many of the pairs ``ids`` a labeler has answered on all of ``dimensions``."""
+        with self._counted(name, dimensions) as counts:
+            return counts.finished(labeler, ids)
 
     def next_pair(
         self, name: str, labeler: str, dimensions: Sequence[str], skipped: Sequence[str] = ()
     ) -> str | None:
         """Return the first pair, of those with the fewest other labelers, that ``labeler`` has not finished."""
-        members, labels = table(MemberRow).c, table(LabelRow).c
-        others = (
-            sa.select(labels.pair_id, sa.func.count(labels.labeler.distinct()).label("labelers"))
-            .where(labels.golden == name, labels.labeler != labeler, labels.dimension.in_(list(dimensions)))
-            .group_by(labels.pair_id)
-            .subquery()
-        )
-        query = (
-            sa.select(members.pair_id)
-            .outerjoin(others, others.c.pair_id == members.pair_id)
-            .where(
-                members.golden == name,
-                members.pair_id.not_in(self._finished(name, labeler, dimensions)),
-                members.pair_id.not_in(list(skipped)),
-            )
-            .order_by(sa.func.coalesce(others.c.labelers, 0), members.position, members.pair_id)
-            .limit(1)
-        )
-        with self._read() as connection:
-            return connection.execute(query).scalar()
+        with self._counted(name, dimensions) as counts:
+            return counts.next_pair(labeler, skipped)
 
-    def _finished(self, name: str, labeler: str, dimensions: Sequence[str]) -> sa.Select[tuple[str]]:
+    def submits(self, name: str, labeler: str, since: datetime, least: int) -> list[tuple[datetime, str]]:
+        """Return when a labeler sent answers on this page, and about which pair, newest first.
+
+        Everything since ``since``, and ``least`` submits in any case where there are as many. Imports, adjudications
+        and withdrawals are none.
+        """
         columns = table(LabelRow).c
-        return (
-            sa.select(columns.pair_id)
+        query = (
+            sa.select(columns.at, columns.pair_id)
             .where(
-                columns.golden == name, columns.labeler == labeler, columns.dimension.in_(list(dimensions))
+                columns.golden == name,
+                columns.labeler == labeler,
+                columns.source == "human",
+                columns.grade != NOT_GRADED,
             )
-            .group_by(columns.pair_id)
-            .having(sa.func.count(columns.dimension.distinct()) >= len(dimensions))
+            .order_by(columns.id.desc())
         )
+        found: dict[tuple[datetime, str], None] = {}
+        with self._read() as connection:
+            # Rows come as they are needed: a labeler may have hundreds of thousands.
+            for at, pair_id in connection.execution_options(yield_per=200).execute(query):
+                if at < since and len(found) >= least and (at, pair_id) not in found:
+                    break
+                found[at, pair_id] = None
+        return list(found)
+
+    @contextmanager
+    def _counted(self, name: str, dimensions: Sequence[str]) -> Iterator[AnswerCounts]:
+        """Lend the counts of a set, brought up to date, to one thread at a time."""
+        members, labels = table(MemberRow).c, table(LabelRow).c
+        pairs = sa.select(sa.func.count()).where(members.golden == name)
+        with self._counting:
+            kept = self._answer_counts.get(name)
+            with self._read() as connection:
+                if kept and kept.dimensions == tuple(dimensions):
+                    # Writers of a set are in line (see add_labels), so no label with a lower id can turn up later.
+                    later = connection.execute(
+                        sa.select(labels.id, labels.pair_id).where(
+                            labels.golden == name, labels.id > kept.mark
+                        )
+                    ).all()
+                    touched = list({row.pair_id for row in later})
+                    if len(touched) <= IDS_A_QUERY and len(kept) == connection.execute(pairs).scalar_one():
+                        if touched:
+                            kept.recount(touched, _count(connection, name, dimensions, touched))
+                            kept.mark = max(row.id for row in later)
+                        yield kept
+                        return
+                order = sa.select(members.pair_id).where(members.golden == name)
+                ids = connection.execute(order.order_by(members.position, members.pair_id)).scalars().all()
+                counts = AnswerCounts(ids, dimensions)
+                newest_id = sa.select(sa.func.max(labels.id)).where(labels.golden == name)
+                # The mark comes first: what arrives in between is counted, and counted again next time.
+                counts.mark = connection.execute(newest_id).scalar() or 0
+                counts.recount((), _count(connection, name, dimensions))
+                self._answer_counts[name] = counts
+            yield counts
+
+
+def _answers(name: str, dimensions: Sequence[str]) -> sa.Select[Any]:
+    """Select pair, labeler and dimension of each answer that was not withdrawn later.
+
+    Adjudications are left out: they are what was decided in the end, not what a labeler said alone.
+    """
+    columns, later = table(LabelRow).c, table(LabelRow).alias("later").c
+    withdrawn = sa.exists().where(
+        later.golden == columns.golden,
+        later.pair_id == columns.pair_id,
+        later.dimension == columns.dimension,
+        later.labeler == columns.labeler,
+        later.at > columns.at,
+        later.grade == NOT_GRADED,
+        later.source != "adjudicated",
+    )
+    return sa.select(columns.pair_id, columns.labeler, columns.dimension).where(
+        columns.golden == name,
+        columns.dimension.in_(list(dimensions)),
+        columns.grade != NOT_GRADED,
+        columns.source != "adjudicated",
+        ~withdrawn,
+    )
+
+
+def _count(
+    connection: sa.Connection, name: str, dimensions: Sequence[str], pair_ids: Sequence[str] | None = None
+) -> list[tuple[str, str, int]]:
+    """Return pair, labeler and on how many of ``dimensions`` that labeler's own answers hold."""
+    found = _answers(name, dimensions)
+    if pair_ids is None:
+        pair_id, labeler, dimension = found.selected_columns
+        counted = found.with_only_columns(pair_id, labeler, sa.func.count(dimension.distinct()))
+        rows = connection.execute(counted.group_by(pair_id, labeler))
+        return [(pair, who, answers) for pair, who, answers in rows]
+    # Grouped here: asked to group, SQLite walks all labels of the set in the order of another index.
+    few = found.where(found.selected_columns[0].in_(list(pair_ids)))
+    distinct = {(pair, who, dimension) for pair, who, dimension in connection.execute(few)}
+    counts = Counter((pair, who) for pair, who, _ in distinct)
+    return [(pair, who, answers) for (pair, who), answers in counts.items()]
 
 
 def _said_already(frame: pd.DataFrame, current: pd.DataFrame) -> npt.NDArray[np.bool_]:

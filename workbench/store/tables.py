@@ -184,6 +184,7 @@ class LabelRow(Base, table=True):
     __table_args__ = (
         UniqueConstraint("golden", "pair_id", "dimension", "labeler", "at"),
         Index("label_by_labeler", "golden", "labeler"),
+        Index("label_in_order", "golden", "id"),
     )
     id: int | None = Field(default=None, primary_key=True)
     golden: str
@@ -226,6 +227,7 @@ class PlaceRow(Base, table=True):
     """One labeler's place at one pair of a queue: held until it expires, or taken for good once labelled."""
 
     __tablename__ = "queue_place"
+    __table_args__ = (Index("queue_place_by_labeler", "queue_id", "labeler", "done_at"),)
     queue_id: str = Field(primary_key=True)
     pair_id: str = Field(primary_key=True)
     number: int = Field(primary_key=True)

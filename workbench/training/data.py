@@ -17,9 +17,10 @@ from workbench.golden import (
     UNRATEABLE,
     GoldenSet,
     Pair,
-    newest,
+    adjudicated,
     settle,
     split_by_query,
+    votes,
 )
 from workbench.policy import Policy
 from workbench.run import Judgement, Verdict
@@ -54,7 +55,8 @@ def build_examples(
     Args:
         policy: gives the dimensions and their classes.
         golden: whose labels are learnt. An adjudicated label is certain; else each labeler's newest label is one
-            vote. *Unrateable* is no vote.
+            vote. *Unrateable* and a withdrawn label are no vote. ``settled`` is by majority: a snapshot keeps its
+            labels, not the rule of the working set.
         verdicts: of a finished run; those on other pairs are not looked at. Several on one pair are averaged.
         pairs: what to learn from; None for all dev pairs.
 
@@ -78,24 +80,23 @@ def build_examples(
     ids = [pair.id for pair in pairs]
     heads = heads_of(policy)
     labels = golden.labels[golden.labels["pair_id"].isin(ids)]
-    votes: dict[str, dict[str, Vector]] = {pair_id: {} for pair_id in ids}
+    learnt: dict[str, dict[str, Vector]] = {pair_id: {} for pair_id in ids}
     settled: dict[str, dict[str, int]] = {pair_id: {} for pair_id in ids}
     for head in heads:
         mine = labels[labels["dimension"] == head.key]
-        by_meeting = mine["source"] == "adjudicated"
-        votes_of = newest(mine[~by_meeting]).groupby("pair_id")["grade"].agg(list).to_dict()
-        decided = newest(mine[by_meeting]).drop_duplicates("pair_id", keep="last")
+        votes_of = votes(mine).groupby("pair_id")["grade"].agg(list).to_dict()
+        decided = adjudicated(mine)
         votes_of |= {
             pair_id: [grade] for pair_id, grade in zip(decided["pair_id"], decided["grade"], strict=True)
         }
         for pair_id, grades in votes_of.items():
             vector = _votes(head, [g for g in grades if g != UNRATEABLE], f"{golden.label}, pair {pair_id}")
             if vector:
-                votes[str(pair_id)][head.key] = vector
+                learnt[str(pair_id)][head.key] = vector
         for pair_id, grade in zip(ids, settle(labels, head.key, ids).tolist(), strict=True):
             settled[pair_id][head.key] = grade
     soft = _soft(heads, verdicts, set(ids))
-    return [Example(pair, votes[pair.id], soft.get(pair.id, {}), settled[pair.id]) for pair in pairs]
+    return [Example(pair, learnt[pair.id], soft.get(pair.id, {}), settled[pair.id]) for pair in pairs]
 
 
 def _votes(head: Head, grades: list[int], where: str) -> Vector | None:

@@ -46,6 +46,11 @@ def upgrade():
         sa.Column("done_at", sa.DateTime(timezone=True), nullable=True),
         sa.PrimaryKeyConstraint("queue_id", "pair_id", "number"),
     )
+    with op.batch_alter_table("queue_place", schema=None) as batch_op:
+        batch_op.create_index("queue_place_by_labeler", ["queue_id", "labeler", "done_at"], unique=False)
+    with op.batch_alter_table("label", schema=None) as batch_op:
+        batch_op.create_index("label_in_order", ["golden", "id"], unique=False)
+
     op.create_table(
         "decision",
         sa.Column("id", sa.String(), nullable=False),
@@ -65,6 +70,8 @@ def upgrade():
 
 
 def downgrade():
+    with op.batch_alter_table("label", schema=None) as batch_op:
+        batch_op.drop_index("label_in_order")
     op.drop_table("decision")
     op.drop_table("queue_place")
     op.drop_table("queue_item")
