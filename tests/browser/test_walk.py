@@ -92,8 +92,8 @@ def edit_and_publish(walker: Walker, app) -> None:
 
 def look_at_golden_set(walker: Walker) -> None:
     walker.open("/golden", "Golden set")
-    walker.picture("golden-coverage")
-    for tab in ("Labelers", "Browse", "Import"):
+    walker.picture("golden-health", most=1400)
+    for tab in ("Coverage", "Labelers", "Queues", "Adjudicate", "Suspects", "Browse", "Import", "Export"):
         walker.page.get_by_role("tab", name=tab).click()
         walker.settle()
         if tab == "Import":
@@ -103,6 +103,9 @@ def look_at_golden_set(walker: Walker) -> None:
             )
             expect(walker.page.get_by_text("ratings.csv").first).to_be_visible()
             walker.settle()
+        if tab == "Adjudicate":
+            walker.select_row(0)
+            expect(walker.page.get_by_label("Because")).to_be_visible()
         walker.picture(f"golden-{tab.lower()}", most=1800)
 
 
