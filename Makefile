@@ -13,7 +13,8 @@ app: .venv/.app
 	@$(BIN)/workbench app --port $(PORT)
 
 test: .venv/.dev
-	HF_HUB_OFFLINE=1 $(BIN)/pytest
+	HF_HUB_OFFLINE=1 $(BIN)/pytest -n 2 --dist loadfile --ignore tests/browser
+	HF_HUB_OFFLINE=1 $(BIN)/pytest tests/browser
 
 check: .venv/.dev
 	$(BIN)/ruff format --check .
