@@ -86,7 +86,7 @@ def test_any_body_comes_back(body: Body, data: st.DataObject) -> None:
     """Texts of any signs; titles, names and terms of plain words, since they are headings and bold words."""
     changed = _markdown_text(body.model_dump(mode="json", by_alias=True))
     changed["title"] = " ".join(data.draw(plain).split())
-    changed["purpose"] = data.draw(plain)
+    changed["purpose"] = f"So {data.draw(plain)}"  # "0." alone is an empty list in Markdown
     for i, item in enumerate(changed["terms"]):
         item["term"] = f"sense {i}"
     for dimension in changed["dimensions"]:
