@@ -92,6 +92,7 @@ def test_there_are_the_commands_that_the_guide_speaks_of() -> None:
         "app", "sync", "doctor", "compare", "train", "policy list", "policy show", "policy diff", "policy lint",
         "policy export", "policy import", "policy drafts", "policy publish", "policy restore",
         "golden import", "golden list", "golden show", "golden publish", "judge run", "judge list", "judge show",
+        "judge resume",
     }  # fmt: skip
 
 
@@ -701,6 +702,79 @@ def test_a_failed_run_is_1(run: Run, tea: Workspace, monkeypatch: pytest.MonkeyP
     assert done.code == 1
     assert re.search(r"^run-\S+: failed – .*401", done.out, re.MULTILINE)
     assert "sk-test" not in done.out + done.err
+
+
+def test_a_run_in_a_mode_stops_at_its_cap_and_goes_on_with_a_higher_one(run: Run, tea: Workspace) -> None:
+    from workbench.fake_provider import FakeProvider
+
+    with FakeProvider() as provider:
+        capped = run(
+            "judge", "run", NAME, "--golden", "tea", "--judge", "fake-hash-grader", "--base-url", provider.base_url,
+            "--mode", "dimension", "--level-order", "descending", "--concurrency", 1, "--rpm", 100_000,
+            "--tpm", 100_000_000, "--cap-tokens", 4000, "--json",
+        )  # fmt: skip
+        assert (capped.code, capped.data["status"]) == (1, "capped")
+        assert "Stopped at the cap of 4,000 tokens" in capped.data["error"]
+        assert 0 < provider.calls < 48
+        payload = tea.store.job(f"job-{capped.data['id']}").spec.payload["judge"]
+        assert (payload["requests_per_minute"], payload["tokens_per_minute"]) == (100_000, 100_000_000)
+        done = run("judge", "resume", capped.data["id"], "--cap-tokens", 1_000_000, "--json")
+        assert (done.code, done.data["status"]) == (0, "finished")
+        # 24 pairs with two dimensions, each asked about once, whether before the cap or behind it.
+        assert provider.calls == done.data["totals"]["calls"] == 48
+    assert done.data["judge"]["params"]["mode"] == {"scope": "dimension", "level_order": "descending"}
+    assert (done.data["totals"]["judgements"], done.data["totals"]["failed"]) == (48, 0)
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--judge", "baseline", "--mode", "dimension"), "This judge makes no calls."),
+        (("--judge", "baseline", "--cap-seconds", 5), "This judge makes no calls."),
+        (
+            ("--judge", "o/m", "--pairs-per-call", 21),
+            "The mode at pairs_per_call: Input should be less than or equal",
+        ),
+        (
+            ("--judge", "o/m", "--mode", "dimension", "--dimension-order", "permuted"),
+            "no order of dimensions",
+        ),
+        (("--judge", "o/m", "--rpm", 0), "The judge at requests_per_minute: Input should be greater"),
+        (("--judge", "o/m", "--cap-usd", 1), "the price of o/m is not known"),
+        (
+            ("--judge", "openai/gpt-5-mini", "--base-url", "http://127.0.0.1:9/v1", "--cap-usd", 1),
+            "the price of this server is not known",
+        ),
+    ],
+)
+def test_settings_that_cannot_be_kept_are_refused(
+    run: Run, tea: Workspace, words: tuple[object, ...], said: str
+) -> None:
+    done = run("judge", "run", NAME, "--golden", "tea", *words)
+    assert done.code == 2
+    assert said in done.err
+    assert not tea.store.runs()
+
+
+def test_the_options_of_a_mode_are_those_that_a_mode_has() -> None:
+    from typing import get_args, get_type_hints
+
+    from workbench import cli_judge, prompt_mode
+
+    options = get_type_hints(cli_judge.judge_run)
+    for name, choices in (
+        ("mode", prompt_mode.Scope),
+        ("level_order", prompt_mode.LevelOrder),
+        ("dimension_order", prompt_mode.DimensionOrder),
+        ("reason", prompt_mode.Reason),
+    ):
+        assert get_args(options[name]) == get_args(choices)
+
+
+def test_an_imported_run_cannot_be_resumed(run: Run, tea: Workspace) -> None:
+    recorded_run(tea, "r", [(TEAS[0], {"taste": 1, "strength": 1})])
+    done = run("judge", "resume", "run-r")
+    assert (done.code, "was judged elsewhere" in done.err) == (2, True)
 
 
 def test_a_run_need_not_be_waited_for(run: Run, tea: Workspace) -> None:

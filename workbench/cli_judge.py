@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
 from workbench.cli_output import Json, estimate, estimates_as_data, group, print_json, show
 from workbench.cli_workspace import chosen_split, name_and_version, opened, ready
 
+if TYPE_CHECKING:  # loaded by the commands that need them
+    from workbench.run import JudgeSpec, Run
+    from workbench.workspace import Workspace
+
+CapUsd = Annotated[float | None, typer.Option(help="Stop before it has cost more, in US dollars.")]
+CapTokens = Annotated[int | None, typer.Option(help="Stop before it has taken more tokens.")]
+CapSeconds = Annotated[float | None, typer.Option(help="Send nothing after so many seconds.")]
 app = group("Judge runs.")
 
 
@@ -25,11 +32,30 @@ def judge_run(
     api_key_env: Annotated[str | None, typer.Option(help="Environment variable that holds the key.")] = None,
     concurrency: Annotated[int, typer.Option(help="Calls in flight at once.")] = 16,
     repeat: Annotated[int, typer.Option(help="Repeat index: another one samples anew.")] = 0,
+    mode: Annotated[
+        Literal["all", "dimension"],
+        typer.Option(help="Ask about all dimensions in one call, or with one call a dimension."),
+    ] = "all",
+    level_order: Annotated[
+        Literal["ascending", "descending", "permuted"],
+        typer.Option(help="Order of the levels in the prompt."),
+    ] = "ascending",
+    dimension_order: Annotated[
+        Literal["policy", "permuted"], typer.Option(help="Order of the dimensions in the prompt.")
+    ] = "policy",
+    reason: Annotated[
+        Literal["before", "after", "none"], typer.Option(help="Where the reason stands, seen from the grade.")
+    ] = "before",
+    pairs_per_call: Annotated[int, typer.Option(help="Pairs that one call asks about.")] = 1,
+    rpm: Annotated[int | None, typer.Option(help="Most requests in any minute.")] = None,
+    tpm: Annotated[int | None, typer.Option(help="Most tokens in any minute.")] = None,
+    cap_usd: CapUsd = None,
+    cap_tokens: CapTokens = None,
+    cap_seconds: CapSeconds = None,
     wait: Annotated[bool, typer.Option(help="Wait for the end.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Run a judge with a policy version over a golden set; 1 when the run fails."""
-    from workbench import jobs
+    """Run a judge with a policy version over a golden set; 1 when the run fails or stops at a cap."""
     from workbench.evaluation import judge_from_text, start_run
 
     workspace = ready()
@@ -37,14 +63,78 @@ def judge_run(
     spec = judge_from_text(
         judge, base_url=base_url, api_key_env=api_key_env, concurrency=concurrency, repeat=repeat
     )
+    asked = {
+        "scope": mode,
+        "level_order": level_order,
+        "dimension_order": dimension_order,
+        "reason": reason,
+        "pairs_per_call": pairs_per_call,
+    }
+    limits = {
+        "requests_per_minute": rpm,
+        "tokens_per_minute": tpm,
+        "cap_usd": cap_usd,
+        "cap_tokens": cap_tokens,
+        "cap_seconds": cap_seconds,
+    }
     run = start_run(
         workspace,
-        spec,
+        _with_settings(spec, asked, limits),
         policy=name,
         version=version,
         golden=golden or name,
         author=workspace.settings.user,
     )
+    _followed(workspace, run, wait, as_json)
+
+
+@app.command("resume")
+def judge_resume(
+    run: Annotated[str, typer.Argument(help="Run id, or its start.")],
+    cap_usd: CapUsd = None,
+    cap_tokens: CapTokens = None,
+    cap_seconds: CapSeconds = None,
+    new_period: Annotated[
+        bool, typer.Option("--new-period", help="Count only what is spent from here on against the caps.")
+    ] = False,
+    wait: Annotated[bool, typer.Option(help="Wait for the end.")] = True,
+    as_json: Json = False,
+) -> None:
+    """Go on with a run that failed, was stopped or stopped at a cap; answers it has are not asked for again."""
+    from workbench import jobs
+    from workbench.errors import BadInput
+
+    workspace = opened()
+    jobs.collect(workspace)
+    found = workspace.store.run(run)
+    job = jobs.job_of_run(workspace, found.id)
+    if job is None:
+        raise BadInput(f"{found.label} was judged elsewhere.", "Only runs of this workspace can be resumed.")
+    caps = {"cap_usd": cap_usd, "cap_tokens": cap_tokens, "cap_seconds": cap_seconds}
+    given = {name: value for name, value in caps.items() if value is not None}
+    jobs.resume(workspace, job.spec.id, workspace.settings.user, caps=given, new_period=new_period)
+    _followed(workspace, workspace.store.run(found.id), wait, as_json)
+
+
+def _with_settings(spec: JudgeSpec, mode: dict[str, Any], limits: dict[str, Any]) -> JudgeSpec:
+    from workbench.errors import BadInput
+    from workbench.prompt_mode import PromptMode
+    from workbench.run import LlmSpec
+    from workbench.yamltext import validate
+
+    asked = validate(PromptMode, mode, "The mode")
+    given = {name: value for name, value in limits.items() if value is not None}
+    if isinstance(spec, LlmSpec):
+        return validate(LlmSpec, spec.model_dump() | {"mode": asked} | given, "The judge")
+    if given or asked != PromptMode():
+        raise BadInput("This judge makes no calls.", "Modes, limits and caps are for language models.")
+    return spec
+
+
+def _followed(workspace: Workspace, run: Run, wait: bool, as_json: bool) -> None:
+    """Wait for a run's end, print how it stands, and exit with 1 where it ended without being finished."""
+    from workbench import jobs
+
     if wait:
         for line in jobs.wait(workspace, [f"job-{run.id}"]):
             if not as_json:

@@ -28,6 +28,7 @@ from workbench.labelers import LabelerAgreement, labeler_agreement
 from workbench.overall import overall_grades
 from workbench.policy import OVERALL, Policy
 from workbench.policy_diff import Change, diff, sections_to_judge
+from workbench.prices import model_price
 from workbench.run import (
     BaselineSpec,
     CheckpointSpec,
@@ -208,7 +209,7 @@ def checked_llm(judge: LlmSpec) -> LlmSpec:
 
     Raises:
         BadInput: for an address that cannot be used, or where a key or a password may have been given. What was
-            given is not repeated in the message.
+            given is not repeated in the message. And for a cap on money where the model's price is not known.
     """
     if judge.api_key_env and not _VARIABLE.fullmatch(judge.api_key_env):
         raise BadInput(
@@ -216,7 +217,18 @@ def checked_llm(judge: LlmSpec) -> LlmSpec:
             "Write its name, such as OPENAI_API_KEY; the key itself is never entered here.",
         )
     refuse_secrets(list(judge.params), json.dumps(judge.params, default=str), judge.api_key_env)
+    if judge.cap_usd is not None and not _priced(judge):
+        raise BadInput(
+            f"A cap on money cannot be held: the price of {'this server' if judge.base_url else judge.model} is not "
+            "known.",
+            "Cap the tokens or the time instead.",
+        )
     return judge.model_copy(update={"base_url": checked_url(judge.base_url)}) if judge.base_url else judge
+
+
+def _priced(judge: LlmSpec) -> bool:
+    price = None if judge.base_url else model_price(judge.model)
+    return price is not None and price.input is not None and price.output is not None
 
 
 def preliminary_identity(judge: JudgeSpec) -> JudgeIdentity:

@@ -16,6 +16,7 @@ from workbench.errors import WorkbenchError
 from workbench.golden import NOT_APPLICABLE, NOT_GRADED, Pair
 from workbench.identity import Value, content_hash
 from workbench.policy import Policy
+from workbench.prompt_mode import PromptMode
 
 RunStatus = Literal["queued", "running", "finished", "failed", "cancelled", "capped"]
 JobKind = Literal["judge_run", "training", "trial", "suggestion", "lint"]
@@ -57,6 +58,7 @@ class LlmSpec(Value):
     repeat: int = Field(
         default=0, ge=0, description="Repeat index; another index samples anew instead of the cache."
     )
+    mode: PromptMode = Field(default=PromptMode(), description="How its questions are put to calls.")
     requests_per_minute: int | None = Field(default=None, ge=1, description="Most requests in any minute.")
     tokens_per_minute: int | None = Field(
         default=None, ge=1, description="Most tokens, sent and received, in any minute."

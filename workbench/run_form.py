@@ -3,15 +3,39 @@
 from __future__ import annotations
 
 import secrets
+from typing import Any
 
 import streamlit as st
 
 from workbench import evaluation, markup, widgets
 from workbench.errors import WorkbenchError
-from workbench.run import BaselineSpec, CheckpointSpec, JudgeSpec, LlmSpec
+from workbench.prompt_mode import MOST_PAIRS_PER_CALL, PromptMode
+from workbench.run import BaselineSpec, CheckpointSpec, JudgeSpec, LlmSpec, Run
 from workbench.run_plan import RunPlan, run_plan
+from workbench.yamltext import validate
 
 KINDS = {"baseline": "Baseline", "llm": "Language model", "checkpoint": "Checkpoint"}
+MODES = {
+    "scope": ("Dimensions", {"all": "all in one call", "dimension": "one call each"}),
+    "reason": ("Reason", {"before": "before the grade", "after": "after the grade", "none": "none"}),
+    "level_order": (
+        "Order of levels",
+        {"ascending": "ascending", "descending": "descending", "permuted": "drawn for each pair"},
+    ),
+    "dimension_order": (
+        "Order of dimensions",
+        {"policy": "as in the policy", "permuted": "drawn for each pair"},
+    ),
+}
+"""Field of a mode -> its label, and what each choice is called."""
+LIMITS: dict[str, tuple[str, float | int, float | int]] = {
+    "cap_usd": ("Cap: US dollars", 0.01, 1.0),
+    "cap_tokens": ("Cap: tokens", 1, 10_000),
+    "cap_seconds": ("Cap: seconds", 1.0, 60.0),
+    "requests_per_minute": ("Requests a minute", 1, 10),
+    "tokens_per_minute": ("Tokens a minute", 1, 10_000),
+}
+"""Field of a judge -> its label, the least, the step."""
 
 
 def start_form() -> None:
@@ -54,7 +78,7 @@ def start_form() -> None:
             return
         with right:
             plan = run_plan(space, judge, policy=policy, version=version, golden=golden)
-            draw_plan(plan)
+            draw_plan(plan, judge.mode if isinstance(judge, LlmSpec) else PromptMode())
     except WorkbenchError as error:
         st.error(markup.problem(error))
         return
@@ -96,9 +120,33 @@ def language_model() -> JudgeSpec | None:
     if not model.strip():
         st.caption("Name a model to see what the run would send.")
         return None
-    return evaluation.judge_from_text(
+    judge = evaluation.judge_from_text(
         model.strip(), base_url=base_url.strip() or None, api_key_env=variable.strip() or None
     )
+    return judge.model_copy(update={"mode": how_asked()}) if isinstance(judge, LlmSpec) else judge
+
+
+def how_asked() -> PromptMode:
+    """Draw the choices of a mode, folded.
+
+    Raises:
+        BadInput: for choices that do not go together.
+    """
+    chosen: dict[str, Any] = {}
+    with st.expander("How it is asked", icon=":material/forum:"):
+        columns = st.columns(len(MODES) + 1)
+        for column, (field, (label, choices)) in zip(columns, MODES.items(), strict=False):
+            chosen[field] = column.selectbox(
+                label, list(choices), format_func=choices.__getitem__, key=f"mode_{field}"
+            )
+        chosen["pairs_per_call"] = columns[-1].number_input(
+            "Pairs a call", 1, MOST_PAIRS_PER_CALL, 1, key="mode_pairs_per_call"
+        )
+        st.caption(
+            "With one call for each dimension, an edit of one dimension asks again about that one alone. Several pairs "
+            "a call send the policy less often. Each choice may change the grades: compare on one golden set."
+        )
+    return validate(PromptMode, chosen, "How it is asked")
 
 
 def checkpoint() -> JudgeSpec | None:
@@ -121,10 +169,14 @@ def checkpoint() -> JudgeSpec | None:
     return CheckpointSpec(checkpoint=chosen)
 
 
-def draw_plan(plan: RunPlan) -> None:
+def draw_plan(plan: RunPlan, mode: PromptMode) -> None:
     """Draw what the run would send and what that takes, before anything is sent."""
     lines = {"pairs": f"{plan.pairs:,} ({plan.dev_pairs:,} dev, {plan.pairs - plan.dev_pairs:,} holdout)"}
-    if plan.sends:
+    if plan.sends and not mode.is_default:
+        # The counts of a plan are those of one call a pair with the whole policy.
+        lines["asked"] = mode.words()
+        lines["input and cost"] = "not estimated when it is asked so"
+    elif plan.sends:
         prompt = f"{plan.prompt_characters:,} characters, about {markup.roughly(plan.prompt_tokens)} tokens"
         lines["policy in the prompt"] = prompt
         lines["input in all"] = f"about {markup.roughly(plan.input_tokens)} tokens, less what is in the cache"
@@ -133,11 +185,11 @@ def draw_plan(plan: RunPlan) -> None:
     else:
         lines["sends"] = "nothing: it runs on this machine"
     st.html(markup.facts("what it will take", lines))
-    if plan.priced_by:
+    if plan.priced_by and mode.is_default:
         st.caption(
             f"Cost: at what a call cost in {markup.plain(plan.priced_by.label)}, {plan.priced_by.created_at:%d %b}."
         )
-    if plan.sends:
+    if plan.sends and mode.is_default:
         st.caption("Tokens are estimates, at 4 characters a token.")
     key_state(plan)
 
@@ -192,6 +244,13 @@ def start_button(judge: JudgeSpec, policy: str, version: int, golden: str) -> No
                     key="repeat",
                     help="Another index samples anew instead of reading the cache; repeats show the judge's own noise.",
                 )
+            with st.expander("Limits", icon=":material/speed:"):
+                for column, (field, (label, least, step)) in zip(st.columns(5), LIMITS.items(), strict=True):
+                    column.number_input(label, least, None, None, step, key=field, placeholder="none")
+                st.caption(
+                    "A run stops before it passes a cap; what was graded is kept, and it can be resumed. A cap on "
+                    "money needs a model whose price is known."
+                )
         st.form_submit_button(
             "Start run",
             type="primary",
@@ -204,15 +263,33 @@ def start_button(judge: JudgeSpec, policy: str, version: int, golden: str) -> No
 
 def start(key: str, judge: JudgeSpec, policy: str, version: int, golden: str) -> None:
     """Start the run that the form describes."""
-    if isinstance(judge, LlmSpec):
-        chosen = {name: st.session_state[name] for name in ("temperature", "max_tokens")}
-        params = {name: value for name, value in chosen.items() if value is not None}
-        more = {name: st.session_state[name] for name in ("concurrency", "repeat")}
-        judge = judge.model_copy(update={"params": params, **more})
-    run = widgets.attempt(
-        evaluation.start_run, widgets.workspace(), judge, policy=policy, version=version, golden=golden,
-        author=widgets.who(), key=key,
-    )  # fmt: skip
+
+    def started() -> Run:
+        return evaluation.start_run(
+            widgets.workspace(),
+            with_settings(judge) if isinstance(judge, LlmSpec) else judge,
+            policy=policy,
+            version=version,
+            golden=golden,
+            author=widgets.who(),
+            key=key,
+        )
+
+    run = widgets.attempt(started)
     if run is not None:
         st.session_state["_run_key"] = secrets.token_hex(6)
         widgets.say("success", f"Started {markup.plain(run.label)}.")
+
+
+def with_settings(judge: LlmSpec) -> LlmSpec:
+    """Return ``judge`` with what stands in the form's fields; an empty field is not set.
+
+    Raises:
+        BadInput: for a value that cannot be used.
+    """
+
+    def filled(*names: str) -> dict[str, Any]:
+        return {name: st.session_state[name] for name in names if st.session_state[name] is not None}
+
+    settings = filled("concurrency", "repeat", *LIMITS) | {"params": filled("temperature", "max_tokens")}
+    return validate(LlmSpec, judge.model_dump() | settings, "The judge")

@@ -144,6 +144,64 @@ def test_the_settings_of_a_language_model_reach_the_job(
     assert (judge["concurrency"], judge["repeat"], judge["base_url"]) == (3, 2, "http://127.0.0.1:9/v1")
 
 
+def test_how_it_is_asked_and_the_limits_reach_the_job(
+    space: Workspace, open_page: OpenPage, held: Held
+) -> None:
+    publish(space)
+    page = name_model(open_page("runs", judge="llm"), "openai/gpt-5-mini")
+    assert {"How it is asked", "Limits"} <= {expander.label for expander in page.expander}
+    page.selectbox(key="mode_scope").set_value("dimension")
+    page.selectbox(key="mode_reason").set_value("none")
+    page.number_input(key="mode_pairs_per_call").set_value(4)
+    page.run()
+    assert not page.exception
+    said = text_of(page)
+    assert "one call per dimension, 4 pairs per call, no reason" in said
+    assert "not estimated when it is asked so" in said
+    assert "Tokens are estimates" not in said  # they would be those of another mode
+    page.number_input(key="cap_usd").set_value(2.5)
+    page.number_input(key="cap_tokens").set_value(5000)
+    page.number_input(key="requests_per_minute").set_value(60)
+    start_button(page).click().run()
+    assert not page.exception
+    (job,) = space.store.jobs()
+    judge = job.spec.payload["judge"]
+    mode = {name: judge["mode"][name] for name in ("scope", "reason", "pairs_per_call", "level_order")}
+    assert mode == {"scope": "dimension", "reason": "none", "pairs_per_call": 4, "level_order": "ascending"}
+    assert (judge["cap_usd"], judge["cap_tokens"], judge["cap_seconds"]) == (2.5, 5000, None)
+    assert (judge["requests_per_minute"], judge["tokens_per_minute"]) == (60, None)
+
+
+def test_a_cap_on_money_is_refused_where_no_price_is_known(
+    space: Workspace, open_page: OpenPage, held: Held
+) -> None:
+    publish(space)
+    for model, base_url, named in (
+        ("local", "http://127.0.0.1:9/v1", "this server"), ("openai/none-such", "", "openai/none-such"),
+    ):  # fmt: skip
+        page = name_model(open_page("runs", judge="llm"), model, base_url)
+        page.number_input(key="cap_usd").set_value(1.0)
+        start_button(page).click().run()
+        (problem,) = page.error
+        assert problem.value.replace("\\", "") == (
+            f"**A cap on money cannot be held: the price of {named} is not known.** "
+            "Cap the tokens or the time instead."
+        )
+    assert not space.store.runs()
+
+
+def test_choices_that_do_not_go_together_are_refused(
+    space: Workspace, open_page: OpenPage, held: Held
+) -> None:
+    publish(space)
+    page = name_model(open_page("runs", judge="llm"), "openai/gpt-5-mini")
+    page.selectbox(key="mode_scope").set_value("dimension")
+    page.selectbox(key="mode_dimension_order").set_value("permuted")
+    page.run()
+    assert "has no order of dimensions" in page.error[0].value
+    assert "Start run" not in labels(page)
+
+
 @pytest.mark.parametrize(
     ("base_url", "variable", "sentence"),
     [

@@ -46,6 +46,7 @@ def build_judge(spec: JudgeSpec, inputs: Inputs, cache: Path) -> Judge:
             concurrency=spec.concurrency,
             timeout_s=spec.timeout_s,
             repeat=spec.repeat,
+            mode=spec.mode,
             requests_per_minute=spec.requests_per_minute,
             tokens_per_minute=spec.tokens_per_minute,
             cap_usd=spec.cap_usd,

@@ -1,22 +1,26 @@
-"""A language model as a judge: the policy in the prompt, one request a pair, every dimension in one reply."""
+"""A language model as a judge: the policy in the prompt, by default one request a pair with every dimension."""
 
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from workbench import prompt_sheet
 from workbench.errors import BadInput, Unavailable
 from workbench.golden import NOT_GRADED, Pair
 from workbench.judges.asking import KEPT_OF_REPLY, Asker, Bill, Form, ResponseMode
 from workbench.judges.cache import QuestionKeys, VerdictCache
 from workbench.judges.caps import Caps
 from workbench.judges.meter import Meter
+from workbench.judges.modes import Found, Parts
 from workbench.judges.pace import Pace
 from workbench.judges.provider import Provider, RequestFailed
+from workbench.level_probabilities import NoProbabilities, with_probabilities
 from workbench.policy import Policy
 from workbench.prices import model_price
 from workbench.prompt import (
@@ -27,6 +31,7 @@ from workbench.prompt import (
     system_prompt,
     template_hash,
 )
+from workbench.prompt_mode import PromptMode
 from workbench.run import CapReached, JudgeIdentity, Judgement, Usage, Verdict
 
 
@@ -40,15 +45,10 @@ class _Question:
     keys: QuestionKeys
 
 
-@dataclass(frozen=True)
-class _Found:
-    """A verdict, and the key it is to be kept under; "" where it came from the cache or there is none."""
+_Finished = asyncio.Queue["list[Found] | Exception | None"]
 
-    verdict: Verdict
-    key: str
-
-
-_Finished = asyncio.Queue["_Found | Exception | None"]
+_DEFAULT = PromptMode()
+_log = logging.getLogger(__name__)
 
 
 class LlmJudge:
@@ -69,6 +69,7 @@ class LlmJudge:
         longest_wait_s: float = 120.0,
         cache: VerdictCache | None = None,
         repeat: int = 0,
+        mode: PromptMode = _DEFAULT,
         requests_per_minute: int | None = None,
         tokens_per_minute: int | None = None,
         cap_usd: float | None = None,
@@ -85,7 +86,8 @@ class LlmJudge:
             base_url: an OpenAI-compatible endpoint, up to and including ``/v1``.
             api_key_env: environment variable that holds the key. Default: the provider's own; with
                 ``base_url``, none, so that the OpenAI key is never sent to another endpoint.
-            params: model parameters such as temperature, seed, max_tokens; sent as they are.
+            params: model parameters such as temperature, seed, max_tokens; sent as they are. With ``logprobs``
+                true (and ``top_logprobs``), judgements get the probabilities of the levels.
             response_mode: how the form of the reply is enforced. ``json_schema`` falls back to ``json_object``
                 and then to ``text`` when the endpoint says that it does not know it, and logs that.
             concurrency: requests at one time.
@@ -95,6 +97,8 @@ class LlmJudge:
             longest_wait_s: a ``Retry-After`` above this counts as a failure.
             cache: where finished verdicts are looked up and stored.
             repeat: index of a repeated run; part of the cache key.
+            mode: how the questions are put to calls. In another than the default, each question is looked up and
+                kept by itself, so that a change of one dimension need not ask about the others.
             requests_per_minute, tokens_per_minute: held over every minute, whatever the concurrency.
             cap_usd, cap_tokens, cap_seconds: no request is sent that could pass one of them; the time runs from here.
             sleep, clock, jitter: seams for tests; ``jitter`` draws a wait from 0 to its argument (full jitter).
@@ -136,7 +140,10 @@ class LlmJudge:
         self._max_failures = max_failures
         self._cache = cache
         self._repeat = repeat
+        self._mode = mode
         self._capped: CapReached | None = None
+        self._wants_probabilities = self._provider.params.get("logprobs") is True
+        self._told_of_none = False
 
     @property
     def response_mode(self) -> ResponseMode:
@@ -145,8 +152,10 @@ class LlmJudge:
 
     @property
     def identity(self) -> JudgeIdentity:
-        """Model, parameters, endpoint, prompt template and the response mode asked for."""
+        """Model, parameters, endpoint, prompt template, the response mode asked for, and a mode that is not usual."""
         params = self._key_params() | {"template": template_hash()}
+        if not self._mode.is_default:
+            params |= {"mode": self._mode.said(), "modes_template": prompt_sheet.template_hash()}
         return JudgeIdentity(kind="llm", name=self._provider.model, params=params)
 
     def charge(self, usage: Usage) -> None:
@@ -157,7 +166,8 @@ class LlmJudge:
         """Yield one verdict a pair as they finish; see :class:`workbench.run.Judge`.
 
         A fixed number of workers draw from ``pairs``, so memory does not grow with their number. A pair without
-        a usable reply gets failed judgements that say why.
+        a usable reply gets failed judgements that say why. In another mode than the default a pair's verdict
+        comes when its last question is answered, and a pair that is given twice has one verdict.
 
         Raises:
             CapReached: when the next request could pass a cap; what was in flight then was waited for and yielded.
@@ -168,29 +178,44 @@ class LlmJudge:
             return
         self._asker.failures_in_a_row = 0
         self._capped = None
-        asked = self._question(policy)
-        waiting = iter(pairs)
+        self._told_of_none = False
+        asks: Iterator[Awaitable[list[Found]]]
+        parts: Parts | None = None
+        most = len(pairs)
+        if self._mode.is_default:
+            asked = self._question(policy)
+            asks = (self._found(asked, pair) for pair in pairs)
+        else:
+            parts = self._parts(policy)
+            left: list[Pair] = []
+            for verdict in parts.known(pairs, left):
+                yield verdict
+            asks = map(parts.answer, parts.requests(left))
+            most = len(left) * len(policy.keys)
         finished: _Finished = asyncio.Queue(maxsize=self._concurrency)
         async with self._provider:
             workers = [
-                asyncio.create_task(self._work(asked, waiting, finished))
-                for _ in range(min(self._concurrency, len(pairs)))
+                asyncio.create_task(self._work(asks, finished)) for _ in range(min(self._concurrency, most))
             ]
             try:
                 working = len(workers)
                 while working:
                     items = _all_of(await finished.get(), finished)
-                    found = [item for item in items if isinstance(item, _Found)]
+                    found = [each for item in items if isinstance(item, list) for each in item]
                     # What came in together is stored together, before anybody hears of it.
                     if self._cache is not None:
                         self._cache.put_all((item.key, item.verdict) for item in found if item.key)
-                    for each in found:
-                        yield each.verdict
+                    for verdict in _whole(found, parts):
+                        yield verdict
                     for item in items:
                         if isinstance(item, Exception):
+                            for verdict in parts.rest(str(item)) if parts else ():
+                                yield verdict
                             raise item
                     working -= items.count(None)
                 if self._capped is not None:
+                    for verdict in parts.rest(self._capped.message) if parts else ():
+                        yield verdict
                     raise self._capped
             finally:
                 for worker in workers:
@@ -199,18 +224,34 @@ class LlmJudge:
 
     def _question(self, policy: Policy) -> _Question:
         system = system_prompt(policy)
-        keys = QuestionKeys(
-            system=system, model=self._provider.model, params=self._key_params(), repeat=self._repeat
-        )
         message = {"role": "system", "content": system}
-        return _Question(policy, Form("grades", reply_schema(policy)), message, keys)
+        return _Question(policy, Form("grades", reply_schema(policy)), message, self._keys(system, {}))
 
-    async def _work(self, asked: _Question, waiting: Iterator[Pair], finished: _Finished) -> None:
+    def _parts(self, policy: Policy) -> Parts:
+        return Parts(
+            policy,
+            self._mode,
+            asker=self._asker,
+            cache=self._cache,
+            keys_of=self._keys,
+            completed=lambda judgements, bill, text, label: self._completed(
+                policy, judgements, bill, text, label
+            ),
+            capped=self._stop_at,
+            repeat=self._repeat,
+        )
+
+    def _keys(self, system: str, more: dict[str, Any]) -> QuestionKeys:
+        params = self._key_params() | more
+        return QuestionKeys(system=system, model=self._provider.model, params=params, repeat=self._repeat)
+
+    def _stop_at(self, reached: CapReached) -> None:
+        self._capped = reached
+
+    async def _work(self, asks: Iterator[Awaitable[list[Found]]], finished: _Finished) -> None:
         try:
-            for pair in waiting:
-                if self._capped is not None:
-                    break
-                await finished.put(await self._found(asked, pair))
+            while self._capped is None and (ask := next(asks, None)) is not None:
+                await finished.put(await ask)
                 if self._asker.failures_in_a_row >= self._max_failures:
                     raise Unavailable(
                         f"{self._provider.name} gave no reply for {self._asker.failures_in_a_row} pairs in a row, "
@@ -223,32 +264,33 @@ class LlmJudge:
             await finished.put(error)
         await finished.put(None)
 
-    async def _found(self, asked: _Question, pair: Pair) -> _Found:
+    async def _found(self, asked: _Question, pair: Pair) -> list[Found]:
         user = pair_text(asked.policy, pair)
         key = ""
         if self._cache is not None:
             key = asked.keys.key(user)
             known = self._cache.get(key)
             if known is not None:
-                return _Found(known.model_copy(update={"pair_id": pair.id}), "")
+                return [Found(known.model_copy(update={"pair_id": pair.id}), "")]
         bill = Bill()
         messages = [asked.system, {"role": "user", "content": user}]
         judgements, raw = await self._judgements(asked.policy, messages, asked.form, bill)
         verdict = Verdict(pair_id=pair.id, judgements=judgements, usage=bill.usage(), raw=raw[:KEPT_OF_REPLY])
-        return _Found(verdict, key)
+        return [Found(verdict, key)]
 
     async def _judgements(
         self, policy: Policy, messages: list[Message], form: Form, bill: Bill
     ) -> tuple[tuple[Judgement, ...], str]:
         """Ask, and return the judgements and the last raw reply."""
         try:
-            return await self._asker.answer(
+            judgements, raw = await self._asker.answer(
                 messages,
                 form,
                 lambda text: read_reply(policy, text),
                 bill,
                 again="Answer the same pair again, in the form asked for.",
             )
+            return self._completed(policy, judgements, bill, raw), raw
         except RequestFailed as failure:
             return _failed(policy, failure.reason), failure.reply
         except CapReached as reached:
@@ -258,6 +300,23 @@ class LlmJudge:
                 reached  # a reply that cannot be used is paid for, so there is a verdict that says so
             )
             return _failed(policy, reached.message), bill.answers[-1].text
+
+    def _completed(
+        self, policy: Policy, judgements: tuple[Judgement, ...], bill: Bill, text: str, label: str = ""
+    ) -> tuple[Judgement, ...]:
+        """Return the judgements of a reply with the probabilities of the levels, where they were asked for."""
+        if not self._wants_probabilities:
+            return judgements
+        try:
+            return with_probabilities(policy, judgements, bill.answers[-1].logprobs, text, label=label)
+        except NoProbabilities as problem:
+            if not self._told_of_none:
+                self._told_of_none = True
+                _log.warning(
+                    "%s: no probabilities for %s, perhaps in the whole run; its grades stay. %s",
+                    self._provider.name, self._provider.model, problem,
+                )  # fmt: skip
+            return judgements
 
     def _key_params(self) -> dict[str, Any]:
         # The mode that was asked for, not the one fallen back to: the same judge started again has to find the
@@ -272,7 +331,18 @@ def _failed(policy: Policy, reason: str) -> tuple[Judgement, ...]:
     return tuple(Judgement(dimension=key, grade=NOT_GRADED, error=reason) for key in policy.keys)
 
 
-def _all_of(first: _Found | Exception | None, more: _Finished) -> list[_Found | Exception | None]:
+def _whole(found: Sequence[Found], parts: Parts | None) -> Iterator[Verdict]:
+    """Yield the verdicts about whole pairs that ``found`` holds, or completes."""
+    for each in found:
+        if parts is None:
+            yield each.verdict
+        else:
+            parts.add(each.verdict)
+    if parts is not None:
+        yield from parts.ready()
+
+
+def _all_of(first: list[Found] | Exception | None, more: _Finished) -> list[list[Found] | Exception | None]:
     """Return ``first`` and all that is waiting behind it."""
     items = [first]
     while not more.empty():

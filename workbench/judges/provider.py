@@ -39,7 +39,10 @@ _RESERVED = {"model", "messages", "response_format", "stream", "n", "timeout", "
 
 @dataclass(frozen=True)
 class Completion:
-    """One answer of a provider. ``cost_usd`` is None where no price is known."""
+    """One answer of a provider. ``cost_usd`` is None where no price is known.
+
+    ``logprobs`` is what it says of each token of the text (``choices[0].logprobs.content``), unchecked; None without.
+    """
 
     text: str
     finish_reason: str = ""
@@ -48,6 +51,7 @@ class Completion:
     output_tokens: int = 0
     cached_input_tokens: int = 0
     cost_usd: float | None = None
+    logprobs: list[Any] | None = None
 
     def usage(self) -> Usage:
         """Return what this answer took."""
@@ -256,6 +260,7 @@ class Provider:
             reason = f": {self._short(told)}" if isinstance(told, str) else ""
             raise RequestFailed(f"the answer has no message{reason}", again=True)
         usage = _at(data, "usage")
+        logprobs = _at(choice, "logprobs", "content")
         return Completion(
             text=self._scrub(_text(message.get("content"))),
             finish_reason=_text(_at(choice, "finish_reason")),
@@ -264,6 +269,7 @@ class Provider:
             output_tokens=_count(_at(usage, "completion_tokens")),
             cached_input_tokens=_count(_at(usage, "prompt_tokens_details", "cached_tokens")),
             cost_usd=self._cost(data, usage),
+            logprobs=logprobs if isinstance(logprobs, list) else None,
         )
 
     def _cost(self, data: Any, usage: Any) -> float | None:
