@@ -32,6 +32,8 @@ LONGEST_REPLY = 200_000
 """Characters of the longest reply that is read; a reply about 20 dimensions is some 10,000."""
 
 _FENCE_KEY = b"policy-workbench fence 1"
+_FENCE_DIGITS = 16
+_HEX = re.compile("[0-9a-f]+")
 _CODE_FENCE = re.compile(r"\A```(?:json)?[ \t]*\r?\n(.*)\r?\n?```\Z", re.DOTALL | re.IGNORECASE)
 # What a person who labels the pair cannot see, a judge must not see either: control characters, and the Unicode
 # tag characters in which text can be hidden. Lone surrogates are no text and cannot be sent.
@@ -68,9 +70,18 @@ def pair_text(policy: Body, pair: Pair, *, fence: str | None = None) -> str:
     templates to text read ``<|im_end|>`` inside a document as the end of the turn.
     """
     fence = fence or fence_of(policy, pair)
-    marker = re.compile(re.escape(fence), re.IGNORECASE)
-    given = [(name, marker.sub("(marker)", seen(text)).strip()) for name, text in fields(policy, pair)]
+    given = [(name, _without(fence, seen(text)).strip()) for name, text in fields(policy, pair)]
     return _render("pair", fence=fence, fields=given)
+
+
+def _without(fence: str, text: str) -> str:
+    """Return ``text`` with every occurrence of the fence replaced, in whatever case it is written."""
+    # Each pair has its own fence, so its pattern would be compiled for each, and hardly any text needs it. Digits and
+    # letters up to f have no other forms that IGNORECASE takes for the same; i has, so its part is not looked for.
+    end = fence[-_FENCE_DIGITS:]
+    if _HEX.fullmatch(end) and end not in text.lower():
+        return text
+    return re.sub(re.escape(fence), "(marker)", text, flags=re.IGNORECASE)
 
 
 def fence_of(policy: Body, pair: Pair) -> str:
@@ -82,7 +93,7 @@ def fence_of(policy: Body, pair: Pair) -> str:
     query that the author does not know.
     """
     text = canonical_json(fields(policy, pair)).encode("utf-8", "surrogatepass")
-    return f"pair-{hmac.new(_FENCE_KEY, text, 'sha256').hexdigest()[:16]}"
+    return f"pair-{hmac.new(_FENCE_KEY, text, 'sha256').hexdigest()[:_FENCE_DIGITS]}"
 
 
 def template_hash() -> str:
@@ -113,10 +124,32 @@ def read_reply(policy: Body, text: str) -> tuple[Judgement, ...]:
         ReplyError: with one sentence that says what is wrong and where.
     """
     data = parse_object(text)
-    known = {clause.id for _, clause in policy.clauses()}
-    known |= {precedent.id for dimension in policy.dimensions for precedent in dimension.precedents}
+    known = _citable(_Same(policy))
     expect_keys(data, policy.keys, "the reply", "dimension")
     return tuple(_judgement(dimension, data[dimension.key], known) for dimension in policy.dimensions)
+
+
+class _Same:
+    """A policy by identity: it never changes, and the examples in it keep it from being hashed by content."""
+
+    __slots__ = ("policy",)
+
+    def __init__(self, policy: Body) -> None:
+        self.policy = policy
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, _Same) and other.policy is self.policy
+
+    def __hash__(self) -> int:
+        return id(self.policy)
+
+
+@lru_cache(maxsize=64)  # what is cached is held, so no other policy gets its identity
+def _citable(same: _Same) -> frozenset[str]:
+    """Return the ids of the clauses and precedents of a policy, for all replies under it."""
+    policy = same.policy
+    clauses = {clause.id for _, clause in policy.clauses()}
+    return frozenset(clauses | {p.id for dimension in policy.dimensions for p in dimension.precedents})
 
 
 def fields(policy: Body, pair: Pair) -> list[tuple[str, str]]:
@@ -230,7 +263,7 @@ def expect_keys(data: Any, keys: Sequence[str], where: str, what: str) -> None:
         raise ReplyError(f"{where} has an unknown {what} {shown(unknown[0])}; there is: {', '.join(keys)}.")
 
 
-def _judgement(dimension: Dimension, answer: Any, known: set[str]) -> Judgement:
+def _judgement(dimension: Dimension, answer: Any, known: frozenset[str]) -> Judgement:
     key = dimension.key
     expect_keys(answer, ("reason", "cites", "grade"), key, "key")
     reason, cites = answer["reason"], answer["cites"]

@@ -12,6 +12,7 @@ from workbench.errors import WorkbenchError
 from workbench.prompt_mode import MOST_PAIRS_PER_CALL, PromptMode
 from workbench.run import BaselineSpec, CheckpointSpec, JudgeSpec, LlmSpec, Run
 from workbench.run_plan import RunPlan, run_plan
+from workbench.token_count import COUNTED_WITH
 from workbench.yamltext import validate
 
 KINDS = {"baseline": "Baseline", "llm": "Language model", "checkpoint": "Checkpoint"}
@@ -190,7 +191,7 @@ def draw_plan(plan: RunPlan, mode: PromptMode) -> None:
             f"Cost: at what a call cost in {markup.plain(plan.priced_by.label)}, {plan.priced_by.created_at:%d %b}."
         )
     if plan.sends and mode.is_default:
-        st.caption("Tokens are estimates, at 4 characters a token.")
+        st.caption(f"Tokens are {COUNTED_WITH}.")
     key_state(plan)
 
 

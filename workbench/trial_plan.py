@@ -4,24 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from pathlib import Path
-from typing import Any
 
 from workbench.evaluation import checked_llm
 from workbench.golden import Pair
 from workbench.identity import content_hash
-from workbench.judges.cache import VerdictCache, verdict_key
 from workbench.judges.keys import key_in
-from workbench.judges.llm import LlmJudge
 from workbench.policy import Body
 from workbench.prices import ModelPrice, model_price
-from workbench.prompt import pair_text, system_prompt
-from workbench.prompt_costs import answer_tokens, prompt_tokens
+from workbench.prompt_costs import answer_tokens
 from workbench.run import BaselineSpec, CheckpointSpec, JudgeSpec, LlmSpec
-from workbench.run_plan import key_variable
+from workbench.run_plan import calls_left, key_variable
 from workbench.store import Draft
-from workbench.token_count import count_tokens
 from workbench.trial_pairs import checked_pairs
 from workbench.workspace import Workspace
 
@@ -47,15 +40,6 @@ class TrialPlan:
     key_needed: bool = False  # the trial cannot work without it; else the provider may find its key elsewhere
 
 
-@dataclass(frozen=True)
-class _Side:
-    """One policy's calls that are left, and their input."""
-
-    calls: int
-    longest: int  # input tokens of the longest call
-    input_tokens: int
-
-
 def plan_trial(workspace: Workspace, draft: Draft, judge: JudgeSpec, pairs: Sequence[Pair]) -> TrialPlan:
     """Return what trying ``draft`` on ``pairs`` would take. Nothing is sent.
 
@@ -71,17 +55,12 @@ def plan_trial(workspace: Workspace, draft: Draft, judge: JudgeSpec, pairs: Sequ
     if not isinstance(judge, LlmSpec):
         return TrialPlan(len(pairs), len(sides))
     judge = checked_llm(judge)
-    mark = _changed(workspace.cache_folder / "verdicts.sqlite")
-    texts = tuple(pair.model_dump_json() for pair in pairs)
-    found = [
-        _side(workspace.cache_folder, mark, judge.model_dump_json(), side.model_dump_json(), texts)
-        for side in sides
-    ]
+    found = [calls_left(workspace.cache_folder, judge, side, pairs) for side in sides]
     calls = sum(side.calls for side in found)
     store = workspace.store
     answer = answer_tokens(store, draft.body, store.runs(), judge.model, judge.base_url or "")
     sent = sum(side.input_tokens for side in found)
-    answered = round(calls * answer.tokens)
+    answered = round(sum(side.answers for side in found) * answer.tokens)
     cost, reason = _cost(judge, calls, sent, answered, max(side.longest for side in found))
     variable, needed = key_variable(judge)
     return TrialPlan(
@@ -89,7 +68,7 @@ def plan_trial(workspace: Workspace, draft: Draft, judge: JudgeSpec, pairs: Sequ
         len(sides),
         sends=True,
         calls=calls,
-        cached=len(pairs) * len(sides) - calls,
+        cached=sum(side.known for side in found),
         input_tokens=sent,
         output_tokens=answered,
         answers_from=answer.source,
@@ -149,45 +128,3 @@ def _cost(judge: LlmSpec, calls: int, sent: int, answered: int, longest: int) ->
     if price.dearer_above is not None and longest > price.dearer_above:
         return None, f"{judge.model} has other prices above {price.dearer_above:,} tokens of input"
     return sent * price.input + answered * price.output, ""
-
-
-def _changed(path: Path) -> tuple[int, ...]:
-    """Return a mark that differs when the verdict cache was written to (its log counts: it is the newer half)."""
-    files = (path, path.with_name(path.name + "-wal"))
-    return tuple(file.stat().st_mtime_ns if file.exists() else 0 for file in files)
-
-
-@lru_cache(maxsize=64)
-def _side(
-    folder: Path, mark: tuple[int, ...], judge_json: str, body_json: str, pairs_json: tuple[str, ...]
-) -> _Side:
-    """Return what is left to ask under one policy; ``mark`` says when to look into the cache again."""
-    judge = LlmSpec.model_validate_json(judge_json)
-    body = Body.model_validate_json(body_json)
-    texts = [pair_text(body, Pair.model_validate_json(pair)) for pair in pairs_json]
-    path = folder / "verdicts.sqlite"
-    if path.exists():
-        prompt = system_prompt(body)
-        cache = VerdictCache(path)
-        try:
-            texts = [text for text in texts if cache.get(_key(judge, prompt, text)) is None]
-        finally:
-            cache.close()
-    system = prompt_tokens(body).total if texts else 0
-    sizes = [system + count_tokens(text) for text in texts]
-    return _Side(len(sizes), max(sizes, default=0), sum(sizes))
-
-
-def _key(judge: LlmSpec, prompt: str, text: str) -> str:
-    """Return the key under which the judge will look for its answer."""
-    messages = [{"role": "system", "content": prompt}, {"role": "user", "content": text}]
-    params = _key_params(judge.model_dump_json())
-    return verdict_key(messages=messages, model=judge.model.strip(), params=params, repeat=judge.repeat)
-
-
-@lru_cache(maxsize=16)
-def _key_params(judge_json: str) -> dict[str, Any]:
-    judge = LlmSpec.model_validate_json(judge_json)
-    same = LlmJudge(judge.model, base_url=judge.base_url, params=judge.params)
-    # The identity's template is its own record of the words that the messages hold.
-    return {name: value for name, value in same.identity.params.items() if name != "template"}

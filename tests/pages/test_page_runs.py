@@ -97,7 +97,7 @@ def test_a_language_model_shows_what_it_would_send(
     characters = len(system_prompt(space.store.policy("fit")))
     said = text_of(page)
     assert f"{characters:,} characters, about" in said
-    assert "Tokens are estimates, at 4 characters a token." in said
+    assert "Tokens are counted with cl100k_base" in said
     assert "unknown before the run" in said
     assert [w.value for w in page.warning] == [
         "`OPENAI_API_KEY` is not set where this app runs, so the run will fail. Set it and restart the app."
