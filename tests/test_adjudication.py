@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 from workspace_samples import NAME, label, pair
 
-from workbench import adjudication, authoring, evaluation, labelling
+from workbench import adjudication, authoring, evaluation, labelling, queues
 from workbench.adjudication import Case
 from workbench.errors import BadInput, NotFound, Refused
 from workbench.golden import NOT_APPLICABLE, NOT_GRADED, UNRATEABLE, Pair, Split, adjudicated, settle
@@ -363,3 +363,13 @@ def test_a_rule_that_is_none_is_refused(tea: Workspace) -> None:
         adjudication.choose_rule(tea, "tea", "guess", "Ida")  # type: ignore[arg-type]
     with pytest.raises(NotFound):
         adjudication.choose_rule(tea, "coffee", "median", "Ida")
+
+
+def test_who_is_still_asked_for_a_blind_label_is_not_shown_the_others(tea: Workspace) -> None:
+    queue = queues.create_queue(
+        tea, "tea", "random", name="Again", size=tea.store.golden("tea").pairs, author="Ida"
+    )
+    with pytest.raises(Refused, match="Queue 'Again' still asks you for a blind label"):
+        adjudication.case(tea, "tea", A.id, "newcomer")
+    queues.close_queue(tea, queue.id, author="Ida")
+    assert adjudication.case(tea, "tea", A.id, "newcomer").pair.id == A.id

@@ -189,17 +189,26 @@ def _differences(policy: Policy, labels: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def case(workspace: Workspace, golden: str, pair_id: str) -> CaseStory:
+def case(workspace: Workspace, golden: str, pair_id: str, reader: str = "") -> CaseStory:
     """Return everything that labelers and adjudicators said of one pair.
+
+    Args:
+        reader: who wants to see it.
 
     Raises:
         NotFound: if the pair is not in the set.
+        Refused: if an open queue still asks the reader for a blind label of the pair.
     """
     store = workspace.store
     policy = store.policy(store.policy_of(golden))
     member = store.members(golden, pair_ids=[pair_id])
     if member.empty:
         raise NotFound(f"Golden set '{golden}' has no pair {pair_id}.", "The link may be of another set.")
+    if reader and (queue := store.waits_for(golden, pair_id, reader)) is not None:
+        raise Refused(
+            f"Queue '{queue}' still asks you for a blind label of this pair.",
+            "Label it there first; what others said is shown then.",
+        )
     labels = store.labels(golden, pair_id=pair_id)
     apart = _differences(policy, labels)
     still_open = set(apart.loc[apart["open"], "dimension"])

@@ -11,7 +11,7 @@ import streamlit as st
 
 from workbench import adjudication, golden_consensus, markup, widgets
 from workbench.adjudication import Case, CaseStory
-from workbench.errors import NotFound
+from workbench.errors import NotFound, Refused
 from workbench.golden import NOT_APPLICABLE, UNRATEABLE, adjudicated
 from workbench.labelling import Figures
 from workbench.policy import OVERALL, Policy
@@ -32,8 +32,8 @@ def draw(found: Figures, policy: Policy) -> None:
     opened = case_table(info.name, cases, policy)
     if opened:
         try:
-            story = adjudication.case(widgets.workspace(), info.name, opened)
-        except NotFound as error:
+            story = adjudication.case(widgets.workspace(), info.name, opened, widgets.who())
+        except (NotFound, Refused) as error:
             st.warning(markup.problem(error))
         else:
             open_case(info.name, opened, story, policy, cases)
