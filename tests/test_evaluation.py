@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from workspace_samples import NAME, dimensions, golden_set, label, pair, recorded_run, version
 
-from workbench import evaluation, jobs
+from workbench import evaluation, jobs, judge_choice, judge_runs
 from workbench.column_mapping import ImportSpec
 from workbench.errors import BadInput, NotFound, Refused, WorkbenchError
 from workbench.golden import NOT_APPLICABLE, NOT_GRADED, GoldenSet, Pair
@@ -67,7 +67,7 @@ def idle(tea: Workspace) -> Workspace:
 
 def start(workspace: Workspace, judge: object = None, **more: object) -> Run:
     given = {"policy": NAME, "golden": "tea", "author": "Ida"} | more
-    return evaluation.start_run(workspace, judge or BaselineSpec(use_embeddings=False), **given)  # type: ignore[arg-type]
+    return judge_runs.start_run(workspace, judge or BaselineSpec(use_embeddings=False), **given)  # type: ignore[arg-type]
 
 
 # Starting a run
@@ -145,14 +145,14 @@ def test_what_cannot_be_run_is_refused_and_leaves_nothing(
     ],
 )
 def test_a_judge_is_named_in_one_word(text: str, spec: object) -> None:
-    assert evaluation.judge_from_text(text) == spec
+    assert judge_choice.judge_from_text(text) == spec
 
 
 def test_a_bare_model_name_needs_an_address() -> None:
     for text in ("gpt-5", "", "baselin", "checkpoint:"):
         with pytest.raises(BadInput, match="is no judge"):
-            evaluation.judge_from_text(text)
-    found = evaluation.judge_from_text("own", base_url="http://host/v1", api_key_env="KEY", repeat=2)
+            judge_choice.judge_from_text(text)
+    found = judge_choice.judge_from_text("own", base_url="http://host/v1", api_key_env="KEY", repeat=2)
     assert found == LlmSpec(model="own", base_url="http://host/v1", api_key_env="KEY", repeat=2)
 
 
@@ -376,12 +376,12 @@ def test_a_run_is_found_by_id_and_by_version(tea: Workspace) -> None:
     old = recorded_run(tea, "old", grades(0, 1, 2, 1), judge="openai/gpt-5", minute=0)
     new = recorded_run(tea, "new", grades(0, 1, 2, 1), judge="baseline", minute=5)
     recorded_run(tea, "newest", grades(0, 1, 2, 1), judge="baseline", minute=9, status="running")
-    find: Callable[[str], str] = lambda text: evaluation.find_run(tea, text).id  # noqa: E731
+    find: Callable[[str], str] = lambda text: judge_runs.find_run(tea, text).id  # noqa: E731
     assert find("run-old") == find("run-o") == find("tea-match@1/openai/gpt-5") == old.id
     assert find("tea-match@1") == find("tea-match@v1") == find("tea-match@1/baseline") == new.id
     for text in ("tea-match@2", "tea-match@1/llama", "coffee@1", "tea-match@", "run-x", "", "run-"):
         with pytest.raises(NotFound):
-            evaluation.find_run(tea, text)
+            judge_runs.find_run(tea, text)
 
 
 def test_a_story_holds_the_pair_the_newest_labels_and_each_runs_words(tea: Workspace) -> None:

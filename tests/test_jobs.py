@@ -17,10 +17,11 @@ from workspace_samples import NAME, golden_set, pair
 
 from workbench import jobs
 from workbench.errors import BadInput, NotFound
-from workbench.evaluation import grades, run_agreement, start_run, truth
+from workbench.evaluation import grades, run_agreement, truth
 from workbench.fake_provider import FakeProvider, Request, error
 from workbench.golden import NOT_GRADED, Pair
 from workbench.jobfolder import JobFolder, Result
+from workbench.judge_runs import start_run
 from workbench.run import BaselineSpec, JobState, Judgement, LlmSpec, Run, Usage, Verdict
 from workbench.store import StoredJob
 from workbench.workspace import Workspace
@@ -116,7 +117,7 @@ def test_a_run_is_made_by_a_worker_and_collected_once(tea: Workspace) -> None:
 def test_a_job_outlives_the_process_that_started_it(tea: Workspace) -> None:
     script = (
         "from workbench.workspace import open_workspace\n"
-        "from workbench.evaluation import start_run\n"
+        "from workbench.judge_runs import start_run\n"
         "from workbench.run import BaselineSpec\n"
         "run = start_run(open_workspace(), BaselineSpec(use_embeddings=False), policy='tea-match', golden='tea', "
         "author='Bo')\n"

@@ -9,7 +9,7 @@ import pytest
 from trial_samples import EDIT, Held, fake, published_teas, reads_the_policy, smoky_draft, work
 from workspace_samples import NAME, golden_set, pair
 
-from workbench import evaluation, jobs, trial_job
+from workbench import jobs, judge_runs, trial_job
 from workbench.errors import BadInput
 from workbench.fake_provider import FakeProvider
 from workbench.golden import Pair
@@ -141,7 +141,7 @@ def test_the_published_side_of_the_baseline_is_what_its_run_says(space: Workspac
     given = copycats()
     golden_set(space, given)
     judge = BaselineSpec(use_embeddings=False)
-    run = evaluation.start_run(space, judge, policy=NAME, golden="tea", author="Ida", key="r")
+    run = judge_runs.start_run(space, judge, policy=NAME, golden="tea", author="Ida", key="r")
     folder = jobs.folder_of(space, f"job-{run.id}")
     inputs = read_inputs(folder.path)
     reporter = FolderReporter(folder)

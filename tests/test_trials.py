@@ -10,7 +10,7 @@ from policy_samples import body
 from trial_samples import EDIT, Held, fake, published_teas, reads_the_policy, smoky_draft, work
 from workspace_samples import NAME, golden_set, label, pair, recorded_run
 
-from workbench import authoring, evaluation, jobs, policy_edit
+from workbench import authoring, jobs, judge_runs, policy_edit
 from workbench.agreement import agreement
 from workbench.errors import BadInput, NotFound, Refused, WorkbenchError
 from workbench.fake_provider import FakeProvider, error
@@ -409,7 +409,7 @@ def test_judges_that_were_asked_before_come_once_with_the_lowest_repeat(
     first = fake("http://127.0.0.1:9/v1", repeat=1, concurrency=2)
     second = LlmSpec(model="openai/gpt-5-mini")
     for i, judge in enumerate((first, second, first.model_copy(update={"repeat": 0, "concurrency": 4}))):
-        evaluation.start_run(space, judge, policy=NAME, golden="tea", author="Ida", key=f"r{i}")
+        judge_runs.start_run(space, judge, policy=NAME, golden="tea", author="Ida", key=f"r{i}")
     start_trial(space, draft, second, teas[:1], "Ida", "k")
     assert [(judge.model, judge.repeat) for judge in judges_used(space)] == [
         ("openai/gpt-5-mini", 0),
@@ -431,7 +431,7 @@ def test_what_has_to_be_known_of_a_judge_is_said(space: Workspace) -> None:
 
 
 def test_another_job_is_no_trial(space: Workspace, teas: list[Pair]) -> None:
-    run = evaluation.start_run(space, BaselineSpec(), policy=NAME, golden="tea", author="Ida", key="r")
+    run = judge_runs.start_run(space, BaselineSpec(), policy=NAME, golden="tea", author="Ida", key="r")
     with pytest.raises(NotFound, match=r"job-run-r is no trial of a draft"):
         trial(space, f"job-{run.id}")
     with pytest.raises(NotFound):

@@ -15,8 +15,8 @@ import pytest
 from workspace_samples import NAME, golden_set, pair
 
 from workbench import jobs
-from workbench.evaluation import start_run
 from workbench.jobfolder import JobFolder
+from workbench.judge_runs import start_run
 from workbench.run import BaselineSpec
 from workbench.worker import main
 from workbench.workspace import Workspace

@@ -56,7 +56,8 @@ def judge_run(
     as_json: Json = False,
 ) -> None:
     """Run a judge with a policy version over a golden set; 1 when the run fails or stops at a cap."""
-    from workbench.evaluation import judge_from_text, start_run
+    from workbench.judge_choice import judge_from_text
+    from workbench.judge_runs import start_run
 
     workspace = ready()
     name, version = name_and_version(policy)
@@ -178,8 +179,9 @@ def judge_show(
     run: str, split: Annotated[str, typer.Option(help="dev, holdout or all.")] = "dev", as_json: Json = False
 ) -> None:
     """Show a run's agreement with the labels, dimension by dimension."""
-    from workbench.evaluation import find_run, run_agreement
+    from workbench.evaluation import run_agreement
     from workbench.jobs import collect
+    from workbench.judge_runs import find_run
 
     workspace = opened()
     collect(workspace)
@@ -215,8 +217,9 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Set run B beside run A: agreement of both, the difference with its interval, flips."""
-    from workbench.evaluation import compare_runs, find_run
+    from workbench.evaluation import compare_runs
     from workbench.jobs import collect
+    from workbench.judge_runs import find_run
 
     workspace = opened()
     collect(workspace)

@@ -1,12 +1,9 @@
-"""Verbs of evaluation: start judge runs, measure their agreement with the labels, compare two runs."""
+"""Verbs of evaluation: measure the agreement of runs with the labels, compare two runs."""
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import lru_cache
 from itertools import compress
 from typing import Any, Literal
@@ -16,37 +13,19 @@ import numpy.typing as npt
 import pandas as pd
 
 from workbench.agreement import OUTCOMES, Agreement, Comparison, agreement, compare_many, noise
-from workbench.documents import policy_text
-from workbench.errors import BadInput, NotFound, Refused
-from workbench.files import write_text
-from workbench.golden import NOT_GRADED, GoldenSet, Pair, newest, settle, standing
-from workbench.identity import content_hash
-from workbench.jobs import exists, new_id, prepare, submit
-from workbench.judges.keys import checked_url, refuse_secrets
-from workbench.judges.recorded import RecordedReport, recorded_verdicts
+from workbench.errors import NotFound, Refused
+from workbench.golden import NOT_GRADED, Pair, newest, settle, standing
 from workbench.labelers import LabelerAgreement, labeler_agreement
 from workbench.overall import overall_grades
 from workbench.policy import OVERALL, Policy
 from workbench.policy_diff import Change, diff, sections_to_judge
-from workbench.prices import model_price
-from workbench.run import (
-    BaselineSpec,
-    CheckpointSpec,
-    JudgeIdentity,
-    Judgement,
-    JudgeSpec,
-    LlmSpec,
-    Run,
-    RunTotals,
-)
+from workbench.run import JudgeIdentity, Judgement, Run
 from workbench.store import Store
-from workbench.workspace import Workspace, code_revision
+from workbench.workspace import Workspace
 
 Grades = npt.NDArray[np.int_]
 SplitChoice = Literal["dev", "holdout", "all"]
 LabelChoice = Literal["live", "snapshot"]
-
-_VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
 
 
 @dataclass(frozen=True, eq=False)
@@ -114,240 +93,6 @@ class PairStory:
     pair: Pair
     labels: pd.DataFrame
     judgements: dict[str, dict[str, Judgement]]  # run id -> dimension -> judgement
-
-
-def start_run(
-    workspace: Workspace,
-    judge: JudgeSpec,
-    *,
-    policy: str,
-    version: int | None = None,
-    golden: str,
-    golden_version: int | None = None,
-    author: str,
-    key: str = "",
-    sample: bool = False,
-) -> Run:
-    """Start a judge run as a job and return its record.
-
-    Args:
-        version, golden_version: the newest where None.
-        key: makes the call repeatable: the same key starts one run only (a double click).
-
-    Raises:
-        NotFound: for a policy, golden set or checkpoint that does not exist.
-        Refused: for a golden set of another policy.
-        BadInput: for a judge that cannot be run.
-    """
-    document = workspace.store.policy(policy, version)
-    snapshot = workspace.store.snapshot(golden, golden_version)
-    if snapshot.policy != policy:
-        raise Refused(
-            f"Golden set '{golden}' is labelled under policy '{snapshot.policy}', not '{policy}'.",
-            "Choose a golden set of this policy.",
-        )
-    judge = _filled(workspace, judge)
-    run_id = f"run-{key}" if key else new_id("run")
-    if key and exists(workspace, f"job-{run_id}"):
-        return workspace.store.run(run_id)
-    run = Run(
-        id=run_id,
-        judge=preliminary_identity(judge),
-        policy=policy,
-        policy_version=document.version,
-        policy_hash=document.content_hash,
-        golden=golden,
-        golden_version=snapshot.version,
-        golden_hash=snapshot.content_hash,
-        status="queued",
-        author=author,
-        created_at=datetime.now(UTC),
-        code_revision=code_revision(),
-        sample=sample,
-    )
-    payload = {
-        "run_id": run_id,
-        "judge": judge.model_dump(mode="json"),
-        "cache": str(workspace.cache_folder),
-        "code_revision": code_revision(),
-    }
-    spec, folder = prepare(
-        workspace, "judge_run", job_id=f"job-{run_id}", title=run.label, author=author, payload=payload
-    )
-    write_inputs(folder.path, document, snapshot)
-    workspace.store.save_run(run)
-    submit(workspace, spec, folder)
-    return run
-
-
-def write_inputs(folder: Any, policy: Policy, golden: GoldenSet) -> None:
-    """Write what a worker needs: the policy, the pairs with their split, and the labels of the dev split only."""
-    write_text(folder / "policy.yaml", policy_text(policy))
-    lines = (
-        pair.model_dump_json()[:-1] + f',"split":"{golden.splits[pair.id]}"' + "}\n" for pair in golden.pairs
-    )
-    write_text(folder / "pairs.jsonl", "".join(lines))
-    dev = golden.labels[golden.labels["pair_id"].map(golden.splits) == "dev"]
-    dev.reset_index(drop=True).to_parquet(folder / "labels.parquet")
-
-
-def _filled(workspace: Workspace, judge: JudgeSpec) -> JudgeSpec:
-    if judge.kind == "recorded":
-        raise BadInput(
-            "A recorded judge is not run.", "Import its file with: workbench golden import --map FILE."
-        )
-    if isinstance(judge, LlmSpec):
-        return checked_llm(judge)
-    if isinstance(judge, CheckpointSpec):
-        checkpoint = workspace.store.checkpoint(judge.checkpoint)
-        return judge.model_copy(update={"checkpoint": checkpoint.id, "folder": checkpoint.folder})
-    return judge
-
-
-def checked_llm(judge: LlmSpec) -> LlmSpec:
-    """Return ``judge`` as it may be kept with a run: it names where the key is, and holds none.
-
-    Raises:
-        BadInput: for an address that cannot be used, or where a key or a password may have been given. What was
-            given is not repeated in the message. And for a cap on money where the model's price is not known.
-    """
-    if judge.api_key_env and not _VARIABLE.fullmatch(judge.api_key_env):
-        raise BadInput(
-            "What is given for the key is not the name of an environment variable.",
-            "Write its name, such as OPENAI_API_KEY; the key itself is never entered here.",
-        )
-    refuse_secrets(list(judge.params), json.dumps(judge.params, default=str), judge.api_key_env)
-    if judge.cap_usd is not None and not _priced(judge):
-        raise BadInput(
-            f"A cap on money cannot be held: the price of {'this server' if judge.base_url else judge.model} is not "
-            "known.",
-            "Cap the tokens or the time instead.",
-        )
-    return judge.model_copy(update={"base_url": checked_url(judge.base_url)}) if judge.base_url else judge
-
-
-def _priced(judge: LlmSpec) -> bool:
-    price = None if judge.base_url else model_price(judge.model)
-    return price is not None and price.input is not None and price.output is not None
-
-
-def preliminary_identity(judge: JudgeSpec) -> JudgeIdentity:
-    """Return what a run is called until its worker says exactly what the judge is."""
-    if isinstance(judge, LlmSpec):
-        return JudgeIdentity(kind="llm", name=judge.model, params=judge.params)
-    if isinstance(judge, BaselineSpec):
-        return JudgeIdentity(kind="baseline", name="baseline")
-    name = judge.checkpoint if isinstance(judge, CheckpointSpec) else judge.name
-    return JudgeIdentity(kind=judge.kind, name=name)
-
-
-def judge_from_text(
-    text: str,
-    *,
-    base_url: str | None = None,
-    api_key_env: str | None = None,
-    concurrency: int = 16,
-    repeat: int = 0,
-) -> JudgeSpec:
-    """Return the judge that a person names: ``baseline``, ``baseline-lexical``, ``checkpoint:NAME`` or a model id.
-
-    Raises:
-        BadInput: for a text that names none.
-    """
-    kind, _, name = text.strip().partition(":")
-    if kind == "checkpoint" and name:
-        return CheckpointSpec(checkpoint=name)
-    if text in ("baseline", "baseline-lexical"):
-        return BaselineSpec(use_embeddings=False if text == "baseline-lexical" else None)
-    if not text.strip() or (base_url is None and "/" not in text):
-        raise BadInput(
-            f"'{text}' is no judge.",
-            "Write baseline, checkpoint:NAME, provider/model (openai/gpt-5-mini), or a model with --base-url.",
-        )
-    return LlmSpec(
-        model=text.strip(), base_url=base_url, api_key_env=api_key_env, concurrency=concurrency, repeat=repeat
-    )
-
-
-def import_recorded(
-    workspace: Workspace, scores: pd.DataFrame, *, policy: str, golden: str, author: str, source: str,
-    versions: Mapping[str, int],
-) -> list[tuple[Run, RecordedReport]]:  # fmt: skip
-    """Keep judgements made elsewhere as finished runs, one a (judge, version).
-
-    The same scores again change nothing; other scores make another run.
-
-    Args:
-        scores: columns judge, version, pair_id, dimension, score.
-        source: where they come from, for the record.
-        versions: policy version number of each recorded version; the newest where one is not named.
-    """
-    snapshot = workspace.store.snapshot(golden)
-    known = {run.id: run for run in workspace.store.runs(policy=policy, golden=golden)}
-    made = []
-    for (judge, version), rows in scores.groupby(["judge", "version"], sort=True):
-        number = versions.get(str(version))
-        document = workspace.store.policy(policy, number)
-        name = str(judge) if number is not None or not version else f"{judge} ({version})"
-        verdicts, report = recorded_verdicts(_records(rows[["pair_id", "dimension", "score"]]), document)
-        said = sorted(
-            (v.pair_id, j.dimension, j.grade, j.expected or 0) for v in verdicts for j in v.judgements
-        )
-        inputs = [golden, snapshot.content_hash, document.content_hash, name, source, said]
-        run_id = "run-" + content_hash("recorded", inputs).removeprefix("recorded-")[:16]
-        if run_id in known:
-            made.append((known[run_id], report))
-            continue
-        moment = datetime.now(UTC)
-        run = Run(
-            id=run_id,
-            judge=JudgeIdentity(
-                kind="recorded", name=name, params={"source": source, "version": str(version)}
-            ),
-            policy=policy,
-            policy_version=document.version,
-            policy_hash=document.content_hash,
-            golden=golden,
-            golden_version=snapshot.version,
-            golden_hash=snapshot.content_hash,
-            status="finished",
-            author=author,
-            created_at=moment,
-            finished_at=moment,
-            totals=RunTotals(
-                pairs=len(verdicts),
-                judgements=sum(len(verdict.judgements) for verdict in verdicts),
-                failed=sum(judgement.failed for verdict in verdicts for judgement in verdict.judgements),
-            ),
-        )
-        workspace.store.add_verdicts(run.id, verdicts)
-        workspace.store.save_run(run)
-        made.append((run, report))
-    return made
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [dict(zip(frame.columns, row, strict=True)) for row in frame.itertuples(index=False)]
-
-
-def find_run(workspace: Workspace, text: str) -> Run:
-    """Return a run by id (or the start of one), or the newest finished one of ``policy@version[/judge]``.
-
-    Raises:
-        NotFound: if nothing answers.
-    """
-    if "@" not in text:
-        return workspace.store.run(text)
-    policy, _, rest = text.partition("@")
-    version, _, judge = rest.partition("/")
-    number = version.removeprefix("v")
-    for run in workspace.store.runs(policy=policy):
-        if run.status == "finished" and str(run.policy_version) == number and judge in ("", run.judge.name):
-            return run
-    raise NotFound(
-        f"There is no finished run for '{text}'.",
-        "Write policy@version or policy@version/judge; `workbench judge list` shows what there is.",
-    )
 
 
 def truth(

@@ -13,10 +13,10 @@ import pandas as pd
 
 from workbench.column_mapping import ImportSpec, normal
 from workbench.errors import BadInput, NotFound
-from workbench.evaluation import import_recorded
 from workbench.formats import ImportReport, read_mapping, read_recorded
 from workbench.golden import Split
 from workbench.golden_rows import CANNOT_TELL, NA, OWN_COLUMNS
+from workbench.judge_runs import import_recorded
 from workbench.label_studio import NOTE
 from workbench.labelling import import_golden, preview_import, publish_golden
 from workbench.mapping_guess import Rows, guess_grades, guess_spec, meta_columns

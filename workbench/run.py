@@ -19,7 +19,7 @@ from workbench.policy import Policy
 from workbench.prompt_mode import PromptMode
 
 RunStatus = Literal["queued", "running", "finished", "failed", "cancelled", "capped"]
-JobKind = Literal["judge_run", "training", "trial", "suggestion", "lint"]
+JobKind = Literal["judge_run", "training", "trial", "suggestion", "lint", "probe", "ablation"]
 
 
 class CapReached(WorkbenchError):
@@ -29,7 +29,9 @@ class CapReached(WorkbenchError):
 class JudgeIdentity(Value):
     """What a judge is: everything that can change its answers, and so part of the cache key."""
 
-    kind: Literal["llm", "baseline", "recorded", "checkpoint"]
+    kind: Literal[
+        "llm", "baseline", "recorded", "checkpoint", "plugin", "repeats", "calibrated", "ensemble", "cascade"
+    ]
     name: str
     params: dict[str, Any] = {}
 
@@ -57,6 +59,13 @@ class LlmSpec(Value):
     timeout_s: float = Field(default=120.0, gt=0, description="Longest wait for one answer, in seconds.")
     repeat: int = Field(
         default=0, ge=0, description="Repeat index; another index samples anew instead of the cache."
+    )
+    repeats: int = Field(
+        default=1, ge=1, le=20, description="Answers that are drawn for each question and settled as one."
+    )
+    delivery: Literal["calls", "batch"] = Field(
+        default="calls",
+        description="batch: through the provider's batch API, at half price and within 24 hours.",
     )
     mode: PromptMode = Field(default=PromptMode(), description="How its questions are put to calls.")
     requests_per_minute: int | None = Field(default=None, ge=1, description="Most requests in any minute.")
@@ -99,7 +108,63 @@ class CheckpointSpec(Value):
     folder: str = Field(default="", description="Folder of the weights; filled in when a run starts.")
 
 
-JudgeSpec = Annotated[LlmSpec | BaselineSpec | RecordedSpec | CheckpointSpec, Field(discriminator="kind")]
+class PluginSpec(Value):
+    """A judge of somebody else's, from an installed package."""
+
+    kind: Literal["plugin"] = "plugin"
+    plugin: str = Field(min_length=1, description="Name under which the package offers the judge.")
+    params: dict[str, Any] = Field(default_factory=dict, description="What its factory is called with.")
+
+
+BasicSpec = Annotated[LlmSpec | BaselineSpec | CheckpointSpec | PluginSpec, Field(discriminator="kind")]
+"""A judge that grades by itself."""
+
+
+class CalibratedSpec(Value):
+    """A judge whose probabilities are calibrated on the dev labels; its grades stay as they are."""
+
+    kind: Literal["calibrated"] = "calibrated"
+    judge: BasicSpec
+    method: Literal["temperature", "isotonic"] = "temperature"
+
+
+Member = Annotated[
+    LlmSpec | BaselineSpec | CheckpointSpec | PluginSpec | CalibratedSpec, Field(discriminator="kind")
+]
+
+
+class EnsembleSpec(Value):
+    """Several judges that vote on each grade."""
+
+    kind: Literal["ensemble"] = "ensemble"
+    name: str = Field(default="", description="What it is called; by default, its members' names.")
+    members: tuple[Member, ...] = Field(min_length=2, max_length=10)
+    weights: tuple[float, ...] = Field(default=(), description="One a member; none: all alike.")
+
+
+class CascadeSpec(Value):
+    """A cheap judge first; a dear one for the pairs of which the cheap one is not sure."""
+
+    kind: Literal["cascade"] = "cascade"
+    name: str = Field(default="", description="What it is called; by default, both names.")
+    first: Member
+    second: Member
+    sure_at: float = Field(
+        default=0.8, gt=0, le=1, description="The first judge's answer stands from this probability on."
+    )
+
+
+JudgeSpec = Annotated[
+    LlmSpec
+    | BaselineSpec
+    | RecordedSpec
+    | CheckpointSpec
+    | PluginSpec
+    | CalibratedSpec
+    | EnsembleSpec
+    | CascadeSpec,
+    Field(discriminator="kind"),
+]
 """What a person chooses when starting a run."""
 
 
@@ -137,6 +202,28 @@ class Usage(Value):
     from_cache: bool = False
 
 
+class Attempt(Value):
+    """One request and what became of it."""
+
+    at: datetime
+    seconds: float
+    outcome: str = ""  # "" where an answer came, else why none did
+
+
+class Trace(Value):
+    """How the answer to one question came about: one pair under the dimensions that were asked together."""
+
+    judge: str = ""  # which member answered, where the judge consists of several
+    dimensions: tuple[str, ...]
+    repeat: int = 0
+    key: str = ""  # of the verdict cache
+    from_cache: bool = False  # then the attempts are those of the run that paid
+    response_mode: str = ""  # how the form of the reply was enforced
+    together: int = 1  # pairs that the call asked about
+    attempts: tuple[Attempt, ...] = ()
+    raw: str = ""
+
+
 class Verdict(Value):
     """One finished call: the judgements about one pair, what it took, and the raw reply where there was one."""
 
@@ -144,6 +231,7 @@ class Verdict(Value):
     judgements: tuple[Judgement, ...]
     usage: Usage = Usage()
     raw: str = ""
+    traces: tuple[Trace, ...] = ()
 
 
 class Judge(Protocol):

@@ -7,7 +7,7 @@ from typing import Any
 
 import streamlit as st
 
-from workbench import evaluation, markup, widgets
+from workbench import judge_choice, judge_runs, markup, widgets
 from workbench.errors import WorkbenchError
 from workbench.prompt_mode import MOST_PAIRS_PER_CALL, PromptMode
 from workbench.run import BaselineSpec, CheckpointSpec, JudgeSpec, LlmSpec, Run
@@ -121,7 +121,7 @@ def language_model() -> JudgeSpec | None:
     if not model.strip():
         st.caption("Name a model to see what the run would send.")
         return None
-    judge = evaluation.judge_from_text(
+    judge = judge_choice.judge_from_text(
         model.strip(), base_url=base_url.strip() or None, api_key_env=variable.strip() or None
     )
     return judge.model_copy(update={"mode": how_asked()}) if isinstance(judge, LlmSpec) else judge
@@ -266,7 +266,7 @@ def start(key: str, judge: JudgeSpec, policy: str, version: int, golden: str) ->
     """Start the run that the form describes."""
 
     def started() -> Run:
-        return evaluation.start_run(
+        return judge_runs.start_run(
             widgets.workspace(),
             with_settings(judge) if isinstance(judge, LlmSpec) else judge,
             policy=policy,

@@ -8,8 +8,8 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from workbench.evaluation import checked_llm
 from workbench.golden import Pair
+from workbench.judge_choice import checked_llm
 from workbench.judges.cache import QuestionKeys, VerdictCache
 from workbench.judges.keys import key_in
 from workbench.judges.llm import LlmJudge

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from workbench.evaluation import start_run
+from workbench.judge_runs import start_run
 from workbench.run import BaselineSpec, Run
 from workbench.workspace import Workspace
 

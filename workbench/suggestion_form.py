@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import streamlit as st
 
-from workbench import evaluation, job_cards, jobs, markup, suggestions, widgets
+from workbench import job_cards, jobs, judge_choice, markup, suggestions, widgets
 from workbench.errors import BadInput, WorkbenchError
 from workbench.run import LlmSpec, Run
 from workbench.store import Draft, StoredJob
@@ -86,7 +86,7 @@ def model_spec(model: str, base_url: str, variable: str) -> LlmSpec:
     Raises:
         BadInput: if it names none.
     """
-    judge = evaluation.judge_from_text(
+    judge = judge_choice.judge_from_text(
         model.strip(), base_url=base_url.strip() or None, api_key_env=variable.strip() or None
     )
     if not isinstance(judge, LlmSpec):

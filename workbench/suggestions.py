@@ -14,7 +14,7 @@ from pathlib import Path
 
 from pydantic import ValidationError
 
-from workbench import authoring, evaluation, jobs
+from workbench import authoring, jobs, judge_choice
 from workbench.disagreements import Disagreements, disagreements
 from workbench.errors import BadInput, Conflict, NotFound, Refused, Unavailable
 from workbench.files import read_text
@@ -92,7 +92,7 @@ def plan_suggestions(
         )
     if not 1 <= most <= MOST:
         raise BadInput(f"{most} disagreements a dimension cannot be shown.", f"Choose 1 to {MOST}.")
-    model = evaluation.checked_llm(model)
+    model = judge_choice.checked_llm(model)
     found = disagreements(workspace, judge_run)
     batches = _batches(workspace, draft, judge_run, found, most)
     cases = sum(len(cases_text(draft.body, batch)) for batch in batches)
@@ -148,7 +148,7 @@ def start_suggestions(
         "draft_id": draft.id,
         "judge_run": judge_run.id,  # not run_id, by which jobs.collect knows jobs that make a run
         "golden": judge_run.golden,
-        "model": evaluation.checked_llm(model).model_dump(mode="json"),
+        "model": judge_choice.checked_llm(model).model_dump(mode="json"),
         "code_revision": code_revision(),
     }
     title = f"Suggested edits for {draft.title or draft.name} by {model.model}"

@@ -13,10 +13,10 @@ from pydantic import ValidationError
 
 from workbench.backbone import MINILM, minilm_available
 from workbench.errors import BadInput, NotFound, WorkbenchError
-from workbench.evaluation import write_inputs
 from workbench.files import write_text
 from workbench.golden import UNRATEABLE, split_by_query, standing
 from workbench.jobs import checkpoint_of, exists, folder_of, new_id, prepare, state, submit
+from workbench.judge_runs import write_inputs
 from workbench.policy import Policy
 from workbench.recipe import StudentRecipe, TeacherRecipe, TrainedRecipe
 from workbench.run import JobState, JudgeIdentity, Run, Verdict

@@ -7,7 +7,7 @@ import secrets
 
 import streamlit as st
 
-from workbench import evaluation, job_cards, jobs, markup, trial_view, widgets
+from workbench import job_cards, jobs, judge_choice, markup, trial_view, widgets
 from workbench.errors import WorkbenchError
 from workbench.golden import Pair
 from workbench.identity import content_hash
@@ -80,7 +80,7 @@ def _other_model() -> JudgeSpec | None:
     if not model.strip():
         st.caption("Name a model to see what the trial would send.")
         return None
-    return evaluation.judge_from_text(
+    return judge_choice.judge_from_text(
         model.strip(), base_url=base_url.strip() or None, api_key_env=variable.strip() or None
     )
 
@@ -297,7 +297,7 @@ def _origin(found: Trial) -> str:
         else ""
     )
     cost = f" · cost {markup.money(usage.cost_usd)}" if usage.calls or cached else ""
-    judge = html.escape(evaluation.preliminary_identity(found.spec.judge).name)
+    judge = html.escape(judge_choice.preliminary_identity(found.spec.judge).name)
     return (
         f"{judge} on revision {found.spec.draft_revision}, by {html.escape(spec.author or 'nobody named')}, "
         f"{job_cards.ago(spec.created_at)}{calls}{cost}"

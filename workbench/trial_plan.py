@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from workbench.evaluation import checked_llm
 from workbench.golden import Pair
 from workbench.identity import content_hash
+from workbench.judge_choice import checked_llm
 from workbench.judges.keys import key_in
 from workbench.policy import Body
 from workbench.prices import ModelPrice, model_price

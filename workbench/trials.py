@@ -18,12 +18,14 @@ import numpy.typing as npt
 
 from workbench.documents import policy_text
 from workbench.errors import BadInput, NotFound, Refused
-from workbench.evaluation import checked_llm, preliminary_identity, truth, write_inputs
+from workbench.evaluation import truth
 from workbench.files import write_text
 from workbench.golden import NOT_GRADED, GoldenSet, Pair, Split, label_table
 from workbench.grading import read_pairs, read_policy
 from workbench.jobfolder import JobFolder
 from workbench.jobs import exists, new_id, prepare, state, submit
+from workbench.judge_choice import checked_llm, preliminary_identity
+from workbench.judge_runs import write_inputs
 from workbench.overall import overall_grades
 from workbench.policy import OVERALL, Body, Policy
 from workbench.run import (

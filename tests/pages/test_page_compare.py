@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 from page_samples import PAIRS, OpenPage, label, text_of
 
-from workbench import authoring, evaluation, labelling, policy_edit
+from workbench import authoring, judge_runs, labelling, policy_edit
 from workbench.workspace import Workspace
 
 WRONG, RIGHT = (0, 2, 0, 2), (2, 0, 2, 0)
@@ -37,7 +37,7 @@ def two_runs(space: Workspace) -> tuple[str, str]:
             for pair, grade in zip(PAIRS, grades, strict=True)
             for key, score in (("skills", grade), ("wishes", 1))
         ]
-        made = evaluation.import_recorded(
+        made = judge_runs.import_recorded(
             space,
             pd.DataFrame(rows),
             policy="fit",

@@ -6,7 +6,7 @@ import pytest
 from page_samples import PAIRS, OpenPage, label, text_of
 from streamlit.testing.v1 import AppTest
 
-from workbench import authoring, comments, evaluation, labelling, policy_edit
+from workbench import authoring, comments, judge_runs, labelling, policy_edit
 from workbench.workspace import Workspace
 
 
@@ -38,7 +38,7 @@ def recorded(space: Workspace) -> None:
         for key, grade in (("skills", skills), ("wishes", 1))
     ]
     scores = pd.DataFrame(rows, columns=["judge", "version", "pair_id", "dimension", "score"])
-    evaluation.import_recorded(
+    judge_runs.import_recorded(
         space, scores, policy="fit", golden="bakers", author="anna", source="test", versions={"1": 1, "2": 2}
     )
 

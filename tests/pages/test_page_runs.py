@@ -11,7 +11,7 @@ from job_samples import Held, answer, finish, folder_of, progress, publish, verd
 from page_samples import OpenPage, text_of
 from streamlit.testing.v1 import AppTest
 
-from workbench import evaluation, jobs
+from workbench import jobs, judge_runs
 from workbench.agreement import agreement
 from workbench.fake_provider import FakeProvider
 from workbench.prompt import system_prompt
@@ -47,7 +47,7 @@ def name_model(page: AppTest, model: str, base_url: str = "", variable: str = ""
 
 
 def baseline_run(space: Workspace, key: str = "r1") -> Run:
-    return evaluation.start_run(space, BaselineSpec(), policy="fit", golden="bakers", author="anna", key=key)
+    return judge_runs.start_run(space, BaselineSpec(), policy="fit", golden="bakers", author="anna", key=key)
 
 
 def test_without_a_published_golden_set_the_page_says_what_to_do(
@@ -327,7 +327,7 @@ def test_an_imported_run_has_no_job(space: Workspace, open_in_app: OpenPage) -> 
             for pair in pairs
         ]
     )
-    ((run, _),) = evaluation.import_recorded(
+    ((run, _),) = judge_runs.import_recorded(
         space, scores, policy="fit", golden="bakers", author="ben", source="sheet.csv", versions={}
     )
     page = open_in_app("runs", run=run.id)

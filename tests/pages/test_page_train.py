@@ -10,7 +10,7 @@ from job_samples import Held, answer, finish, folder_of, progress, publish, verd
 from page_samples import OpenPage, text_of
 from streamlit.testing.v1 import AppTest
 
-from workbench import evaluation, jobs, training_runs
+from workbench import jobs, judge_runs, training_runs
 from workbench.recipe import Schedule
 from workbench.run import BaselineSpec
 from workbench.training.record import CheckpointRecord, Lineage, considered, heads_of
@@ -133,7 +133,7 @@ def test_soft_labels_come_from_the_newest_run_with_probabilities(
     ready: Workspace, open_page: OpenPage
 ) -> None:
     pairs = ready.store.snapshot("bakers").pairs
-    run = evaluation.start_run(ready, BaselineSpec(), policy="fit", golden="bakers", author="anna", key="r1")
+    run = judge_runs.start_run(ready, BaselineSpec(), policy="fit", golden="bakers", author="anna", key="r1")
     folder = folder_of(ready, f"job-{run.id}")
     sure = {"skills": (0.0, 0.0, 1.0), "wishes": (0.0, 1.0)}
     for pair in pairs:

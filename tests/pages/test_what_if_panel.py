@@ -12,7 +12,7 @@ from job_samples import publish
 from page_samples import label, text_of
 from streamlit.testing.v1 import AppTest
 
-from workbench import authoring, evaluation, policy_edit
+from workbench import authoring, judge_runs, policy_edit
 from workbench.golden import Pair
 from workbench.policy import Body
 from workbench.store import Draft
@@ -79,7 +79,7 @@ def judged(space: Workspace, pairs: list[Pair]) -> Workspace:
         for i, p in enumerate(pairs)
         for key in ("skills", "wishes")
     ]
-    evaluation.import_recorded(
+    judge_runs.import_recorded(
         space, pd.DataFrame(rows), policy="fit", golden="bakers", author="anna", source="test",
         versions={"1": 1},
     )  # fmt: skip

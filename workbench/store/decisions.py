@@ -12,7 +12,7 @@ from workbench.identity import Value, keepable
 from workbench.store.base import StoreBase, now
 from workbench.store.tables import DecisionRow, MemberRow, PlaceRow, QueueItemRow, QueueRow, table
 
-Outcome = Literal["label wrong", "judge wrong", "policy ambiguous", "open"]
+Outcome = Literal["label wrong", "judge wrong", "policy ambiguous", "fine", "open"]
 """What a decision may say; ``open`` takes back the one before it."""
 
 

@@ -252,6 +252,56 @@ class DecisionRow(Base, table=True):
     details: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
 
 
+class JudgeRow(Base, table=True):
+    """A judge under a name of its own, how its last test call ended, and when it was put aside."""
+
+    __tablename__ = "judge"
+    name: str = Field(primary_key=True)
+    spec: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    note: str = Field(sa_column=Column(Prose, nullable=False))
+    author: str
+    at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+    revision: int
+    tested: dict[str, Any] | None = Field(sa_column=Column(JSON(none_as_null=True), nullable=True))
+    retired_at: datetime | None = Field(sa_column=Column(UtcTime, nullable=True))
+
+
+class ReviewRow(Base, table=True):
+    """A review of the flips between runs: what is looked at, who presents, what is on the screen."""
+
+    __tablename__ = "review"
+    id: str = Field(primary_key=True)
+    golden: str = Field(index=True)
+    title: str
+    run_a: str
+    run_b: str
+    filters: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    author: str
+    created_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+    presenter: str
+    showing: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+    moved_at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+    closed_at: datetime | None = Field(sa_column=Column(UtcTime, nullable=True))
+
+
+class FollowUpRow(Base, table=True):
+    """What is to be done after a decision, who does it, and what came of it."""
+
+    __tablename__ = "follow_up"
+    id: str = Field(primary_key=True)
+    golden: str = Field(index=True)
+    decision_id: str
+    review_id: str
+    kind: str
+    owner: str
+    note: str = Field(sa_column=Column(Prose, nullable=False))
+    author: str
+    at: datetime = Field(sa_column=Column(UtcTime, nullable=False))
+    done_by: str
+    done_at: datetime | None = Field(sa_column=Column(UtcTime, nullable=True))
+    result: dict[str, Any] = Field(sa_column=Column(JSON, nullable=False))
+
+
 class RunRow(Base, table=True):
     """One judge run."""
 
