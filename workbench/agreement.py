@@ -8,8 +8,9 @@ of each pair, the unit of the bootstrap. What is undefined is None with a reason
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any, Literal, get_args
 
 import numpy as np
@@ -19,7 +20,7 @@ from scipy.special import bdtr
 from workbench import confusion
 from workbench.confusion import Grades, Statistic, checked, confusions, declared, same_length
 from workbench.golden import NOT_APPLICABLE, NOT_GRADED
-from workbench.resampling import Clusters, numbered, resample
+from workbench.resampling import Clusters, Resampled, numbered, resample
 from workbench.resampling import Estimate as Estimate
 
 Outcome = Literal["not comparable", "same", "changed", "fixed", "broken"]
@@ -33,7 +34,11 @@ _alpha = confusion.unless_one_class(confusion.alpha_ordinal)
 
 @dataclass(frozen=True, eq=False)
 class Agreement:
-    """How far a judge agrees with the human grades. The six counts add up to the number of pairs."""
+    """How far a judge agrees with the human grades. The six counts add up to the number of pairs.
+
+    The headline is there at once. The other statistics are computed when they are first asked for, from the same
+    resamples: a matrix of many runs shows the headline alone.
+    """
 
     n: int  # comparable: both gave a level
     n_failed: int  # labelled (a level or N/A), but the judge gave no answer
@@ -46,12 +51,57 @@ class Agreement:
     kappa_quadratic: Estimate
     kappa_linear: Estimate
     exact: Estimate
-    within_one: Estimate
-    alpha: Estimate
-    ac2: Estimate
-    spearman: Estimate
-    bias: Estimate
-    recall: dict[int, Estimate]
+    _resample: Callable[[], Resampled]
+    _reasons: _Reasons
+
+    @cached_property
+    def within_one(self) -> Estimate:
+        """Share of pairs whose grades are at most one level apart."""
+        return self._sums.estimate(confusion.within_one, self._reasons.nothing)
+
+    @cached_property
+    def alpha(self) -> Estimate:
+        """Krippendorff's alpha, ordinal."""
+        return self._sums.estimate(_alpha, self._reasons.chance)
+
+    @cached_property
+    def ac2(self) -> Estimate:
+        """Gwet's AC2 with quadratic weights."""
+        return self._sums.estimate(confusion.ac2, self._reasons.nothing)
+
+    @cached_property
+    def spearman(self) -> Estimate:
+        """Spearman's rank correlation."""
+        return self._sums.estimate(confusion.spearman, self._reasons.order)
+
+    @cached_property
+    def bias(self) -> Estimate:
+        """Mean grade of the judge minus that of the human."""
+        return self._sums.estimate(confusion.bias, self._reasons.nothing)
+
+    @cached_property
+    def recall(self) -> dict[int, Estimate]:
+        """For each level, the share of the pairs of that human grade to which the judge gave it."""
+        return {level: self._recall(level) for level in self.levels}
+
+    @cached_property
+    def _sums(self) -> Resampled:
+        return self._resample()
+
+    def _recall(self, level: int) -> Estimate:
+        reason = self._reasons.nothing or f"No comparable pair has the human grade {level}."
+        return self._sums.estimate(
+            lambda counts: confusion.recall(counts)[..., level - self.levels[0]], reason
+        )
+
+
+@dataclass(frozen=True)
+class _Reasons:
+    """Why a statistic is undefined: no comparable pair, one human level, or one level of either."""
+
+    nothing: str
+    chance: str
+    order: str
 
 
 @dataclass(frozen=True)
@@ -121,16 +171,17 @@ def agreement(
     labelled, answered = human != NOT_GRADED, judge != NOT_GRADED
     both = (human >= 0) & (judge >= 0)
     matrices = confusions(human[both], judge[both], *numbered(clusters, both), scale)
-    sums = resample(matrices, resamples=resamples, seed=seed)
+    # A matrix of runs keeps hundreds of these, so they are kept small (whole numbers below 65,536 a query).
+    kept = matrices.astype(np.uint16) if matrices.max(initial=0) < 2**16 else matrices
+
+    def draw() -> Resampled:
+        return resample(kept.astype(np.int_), resamples=resamples, seed=seed)
+
+    sums = draw()
     n = int(both.sum())
     nothing = "No pair has both a judge grade and a human grade." if n == 0 else ""
     chance = nothing or _one_class_reason(human[both], "human grades")
     order = chance or _one_class_reason(judge[both], "judge grades")
-
-    def recall(level: int) -> Estimate:
-        reason = nothing or f"No comparable pair has the human grade {level}."
-        return sums.estimate(lambda counts: confusion.recall(counts)[..., level - scale[0]], reason)
-
     return Agreement(
         n=n,
         n_failed=int((labelled & ~answered).sum()),
@@ -143,12 +194,8 @@ def agreement(
         kappa_quadratic=sums.estimate(_kappa_quadratic, chance),
         kappa_linear=sums.estimate(_kappa_linear, chance),
         exact=sums.estimate(confusion.exact, nothing),
-        within_one=sums.estimate(confusion.within_one, nothing),
-        alpha=sums.estimate(_alpha, chance),
-        ac2=sums.estimate(confusion.ac2, nothing),
-        spearman=sums.estimate(confusion.spearman, order),
-        bias=sums.estimate(confusion.bias, nothing),
-        recall={level: recall(level) for level in scale},
+        _resample=draw,
+        _reasons=_Reasons(nothing, chance, order),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import compress
 from typing import Any, Literal
 
@@ -15,6 +15,7 @@ import pandas as pd
 from workbench.agreement import OUTCOMES, Agreement, Comparison, agreement, compare_many, noise
 from workbench.errors import NotFound, Refused
 from workbench.golden import NOT_GRADED, Pair, newest, settle, standing
+from workbench.grade_columns import grade_columns
 from workbench.labelers import LabelerAgreement, labeler_agreement
 from workbench.overall import overall_grades
 from workbench.policy import OVERALL, Policy
@@ -39,6 +40,11 @@ class Truth:
     query_ids: tuple[str, ...]
     human: dict[str, Grades]  # dimension or "overall" -> settled grades, shape (pairs,)
     overall_derived: bool  # nobody labelled the overall grade; it follows from the settled dimensions
+
+    @cached_property
+    def queries(self) -> npt.NDArray[np.int_]:
+        """The query of each pair as a number, shape (pairs,): quicker to group by than ids."""
+        return pd.factorize(pd.Series(self.query_ids, dtype=object))[0].astype(np.int_)
 
 
 @dataclass(frozen=True, eq=False)
@@ -120,11 +126,12 @@ def _truth(
     mark: int,
     policy_hash: str,
 ) -> Truth:
-    snapshot = store.snapshot(golden, version or None)
-    pairs = [pair for pair in snapshot.pairs if split in ("all", snapshot.splits[pair.id])]
-    table = store.labels(golden) if labels == "live" else snapshot.labels
-    ids = tuple(pair.id for pair in pairs)
-    policy = store.policy(snapshot.policy)
+    number, members, frozen = store.snapshot_frames(golden, version or None)
+    if split != "all":
+        members = members[members["split"] == split]
+    table = store.labels(golden) if labels == "live" else frozen()
+    ids = tuple(members["pair_id"])
+    policy = store.policy(store.policy_of(golden))
     # A snapshot keeps its labels, not the rule of the working set: its own labels settle by majority.
     rule = store.golden(golden).consensus if labels == "live" else "majority"
     human = {key: _on_scale(settle(table, key, ids, rule), policy.scale(key)) for key in policy.keys}
@@ -134,7 +141,7 @@ def _truth(
         if derived
         else _on_scale(settle(table, OVERALL, ids, rule), policy.scale(OVERALL))
     )
-    return Truth(golden, snapshot.version, split, ids, tuple(pair.query_id for pair in pairs), human, derived)
+    return Truth(golden, number, split, ids, tuple(members["query_id"]), human, derived)
 
 
 def _on_scale(grades: Grades, scale: Sequence[int]) -> Grades:
@@ -145,23 +152,12 @@ def _on_scale(grades: Grades, scale: Sequence[int]) -> Grades:
 def grades(workspace: Workspace, run: Run, pair_ids: Sequence[str]) -> dict[str, Grades]:
     """Return a run's grades in the order of ``pair_ids``, overall grade included; NOT_GRADED where it has none."""
     finished = run.finished_at.isoformat() if run.finished_at else ""
-    columns = _grade_columns(workspace.store, run.id, finished)
+    columns = grade_columns(workspace.store, workspace.cache_folder, run.id, finished)
     policy = workspace.store.policy(run.policy, run.policy_version)
-    found: dict[str, Grades] = {}
-    for key in policy.keys:
-        if key in columns:
-            aligned = columns[key].reindex(list(pair_ids)).fillna(NOT_GRADED).to_numpy(dtype=np.int_)
-        else:
-            aligned = np.full(len(pair_ids), NOT_GRADED)
-        found[key] = _on_scale(aligned, policy.scale(key))
+    pairs = pd.Index(np.array(pair_ids, dtype=object))
+    found = {key: _on_scale(columns.of(key, pairs), policy.scale(key)) for key in policy.keys}
     found[OVERALL] = overall_grades(policy, found)
     return found
-
-
-@lru_cache(maxsize=64)
-def _grade_columns(store: Store, run_id: str, finished: str) -> dict[str, pd.Series]:
-    frame = store.grades(run_id)
-    return {str(key): part.set_index("pair_id")["grade"] for key, part in frame.groupby("dimension")}
 
 
 def matrix(
@@ -189,7 +185,7 @@ def _agreements(
     policy = workspace.store.policy(run.policy, run.policy_version)
     mine = grades(workspace, run, human.pair_ids)
     return {
-        key: agreement(mine[key], _human(human, key, policy), human.query_ids, policy.scale(key))
+        key: agreement(mine[key], _human(human, key, policy), human.queries, policy.scale(key))
         for key in (*policy.keys, OVERALL)
     }
 

@@ -7,8 +7,9 @@ multinomial weight a cluster times the cluster's own sum, so that all resamples 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ MAX_UNDEFINED = 0.05
 """Resamples in which a statistic is undefined are dropped, up to this share; above it there is no interval."""
 
 _DRAWS_AT_ONCE = 4_000_000  # 32 MB of 64-bit indices
+_KEPT_WEIGHTS = 4_000_000  # 32 MB: 2,000 resamples of 2,000 queries
 _MULTINOMIAL_COST = 10  # one multinomial cell takes about as long as drawing and counting ten indices
 
 
@@ -109,26 +111,43 @@ def resample(rows: npt.NDArray[Any], *, resamples: int, seed: int) -> Resampled:
     flat = rows.reshape(clusters, -1)
     flat = flat[np.lexsort(flat.T)]  # far faster than np.unique(axis=0), which compares rows as bytes
     first = np.flatnonzero(np.r_[True, (flat[1:] != flat[:-1]).any(axis=1)])
-    rng = np.random.default_rng(seed)
     if len(first) * _MULTINOMIAL_COST < clusters:
+        rng = np.random.default_rng(seed)
         sizes = np.diff(np.r_[first, clusters])
         weights = rng.multinomial(clusters, sizes / clusters, size=resamples)
         draws = weights.astype(np.float64) @ flat[first].astype(np.float64)
     else:
-        draws = _draw_one_by_one(flat.astype(np.float64), resamples, rng)
+        draws = _draw_one_by_one(flat.astype(np.float64), resamples, seed)
     return Resampled(total, draws.reshape(resamples, *shape))
 
 
-def _draw_one_by_one(
-    rows: npt.NDArray[np.float64], resamples: int, rng: np.random.Generator
-) -> npt.NDArray[np.float64]:
+def _draw_one_by_one(rows: npt.NDArray[np.float64], resamples: int, seed: int) -> npt.NDArray[np.float64]:
     clusters = len(rows)
+    if resamples * clusters <= _KEPT_WEIGHTS:
+        return _kept_weights(clusters, resamples, seed) @ rows
     draws = np.empty((resamples, rows.shape[1]))
+    start = 0
+    for weights in _weights(clusters, resamples, seed):
+        draws[start : start + len(weights)] = weights @ rows
+        start += len(weights)
+    return draws
+
+
+@lru_cache(maxsize=4)
+def _kept_weights(clusters: int, resamples: int, seed: int) -> npt.NDArray[np.float64]:
+    """Return all weights at once: a matrix of runs asks for the same ones in each of its cells."""
+    found = np.concatenate(list(_weights(clusters, resamples, seed)))
+    found.setflags(write=False)
+    return found
+
+
+def _weights(clusters: int, resamples: int, seed: int) -> Iterator[npt.NDArray[np.float64]]:
+    """Yield how often each cluster is drawn in each resample, shape (some resamples, clusters)."""
+    rng = np.random.default_rng(seed)
     step = max(1, _DRAWS_AT_ONCE // clusters)
     for start in range(0, resamples, step):
         size = min(step, resamples - start)
         drawn = rng.integers(clusters, size=(size, clusters), dtype=np.int32).astype(np.int64)
         drawn += np.arange(size)[:, None] * clusters
         weights = np.bincount(drawn.ravel(), minlength=size * clusters).reshape(size, clusters)
-        draws[start : start + size] = weights.astype(np.float64) @ rows
-    return draws
+        yield weights.astype(np.float64)

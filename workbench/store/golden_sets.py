@@ -259,6 +259,16 @@ class GoldenStore(StoreBase):
         with self._read() as connection:
             return {row.query_id: row.split for row in connection.execute(query)}
 
+    def query_ids(self, pair_ids: Sequence[str]) -> dict[str, str]:
+        """Return pair id -> query id of the pairs given; unknown ids are left out."""
+        columns = table(PairRow).c
+        found: dict[str, str] = {}
+        with self._read() as connection:
+            for start in range(0, len(pair_ids), IDS_A_QUERY):
+                some = columns.id.in_(list(pair_ids[start : start + IDS_A_QUERY]))
+                found |= dict(connection.execute(sa.select(columns.id, columns.query_id).where(some)).all())
+        return found
+
     def pairs(self, ids: Sequence[str], golden: str = "") -> dict[str, Pair]:
         """Return pairs by id, with their metadata in ``golden`` where that is given."""
         found: dict[str, Pair] = {}

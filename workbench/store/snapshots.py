@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+from collections.abc import Callable
 from datetime import datetime
 
 import pandas as pd
@@ -92,7 +93,42 @@ class SnapshotStore(GoldenStore):
             NotFound: if there is none.
         """
         info = self.golden(name)
-        chosen = version if version is not None else max(info.snapshots, default=None)
+        chosen, members, labels = self._frozen(name, info.snapshots, version)
+        pairs = self.pairs(members["pair_id"].tolist())
+        meta = map(json.loads, members["meta"])
+        return GoldenSet(
+            name=name,
+            version=chosen,
+            policy=info.policy,
+            pairs=tuple(
+                pairs[pair_id].model_copy(update={"meta": own})
+                for pair_id, own in zip(members["pair_id"], meta, strict=True)
+            ),
+            splits=dict(zip(members["pair_id"], members["split"], strict=True)),
+            labels=_labels(labels),
+            sample=info.sample,
+            description=info.description,
+        )
+
+    def snapshot_frames(
+        self, name: str, version: int | None = None
+    ) -> tuple[int, pd.DataFrame, Callable[[], pd.DataFrame]]:
+        """Return a snapshot without its texts: version, (pair_id, query_id, split) of its pairs, and its labels on call.
+
+        Reading the texts of 10,000 pairs takes longer than all that agreement needs.
+
+        Raises:
+            NotFound: if there is none.
+        """
+        chosen, members, labels = self._frozen(name, self.golden(name).snapshots, version)
+        queries = self.query_ids(members["pair_id"].tolist())
+        members = members[["pair_id", "split"]].assign(query_id=members["pair_id"].map(queries))
+        return chosen, members, lambda: _labels(labels)
+
+    def _frozen(
+        self, name: str, published: tuple[int, ...], version: int | None
+    ) -> tuple[int, pd.DataFrame, bytes]:
+        chosen = version if version is not None else max(published, default=None)
         columns = table(SnapshotRow).c
         query = sa.select(columns.members_parquet, columns.labels_parquet).where(
             columns.name == name, columns.version == chosen
@@ -101,24 +137,13 @@ class SnapshotStore(GoldenStore):
             row = connection.execute(query).one_or_none()
         if row is None:
             what = "is not published yet" if version is None else f"has no version {version}"
-            there = ", ".join(f"v{number}" for number in info.snapshots) or "none; publish one first"
+            there = ", ".join(f"v{number}" for number in published) or "none; publish one first"
             raise NotFound(f"Golden set '{name}' {what}.", f"There is: {there}.")
-        members = pd.read_parquet(io.BytesIO(row.members_parquet))
-        pairs = self.pairs(members["pair_id"].tolist())
-        meta = map(json.loads, members["meta"])
-        return GoldenSet(
-            name=name,
-            version=int(chosen or 0),
-            policy=info.policy,
-            pairs=tuple(
-                pairs[pair_id].model_copy(update={"meta": own})
-                for pair_id, own in zip(members["pair_id"], meta, strict=True)
-            ),
-            splits=dict(zip(members["pair_id"], members["split"], strict=True)),
-            labels=typed_labels(pd.read_parquet(io.BytesIO(row.labels_parquet))),
-            sample=info.sample,
-            description=info.description,
-        )
+        return int(chosen or 0), pd.read_parquet(io.BytesIO(row.members_parquet)), row.labels_parquet
+
+
+def _labels(parquet: bytes) -> pd.DataFrame:
+    return typed_labels(pd.read_parquet(io.BytesIO(parquet)))
 
 
 def _parquet(frame: pd.DataFrame) -> bytes:
