@@ -14,7 +14,7 @@ import pandas as pd
 import pytest
 from workspace_samples import NAME, dimensions, golden_set, label, pair, recorded_run, version
 
-from workbench import evaluation, jobs, judge_choice, judge_runs
+from workbench import comparing, evaluation, jobs, judge_choice, judge_runs
 from workbench.column_mapping import ImportSpec
 from workbench.errors import BadInput, NotFound, Refused, WorkbenchError
 from workbench.golden import NOT_APPLICABLE, NOT_GRADED, GoldenSet, Pair
@@ -239,7 +239,7 @@ def test_levels_that_a_version_does_not_have_are_not_comparable(tea: Workspace) 
 def test_a_comparison_by_hand(tea: Workspace) -> None:
     a = recorded_run(tea, "a", grades(0, 1, 2, 1))
     b = recorded_run(tea, "b", grades(0, 0, 2, 2), judge="other")
-    result = evaluation.compare_runs(tea, a, b)
+    result = comparing.compare_runs(tea, a, b)
     taste = result.comparisons["taste"]
     assert (taste.n, taste.a.kappa_quadratic.value) == (4, pytest.approx(0.8))
     # b: one pair off by one again, margins human (1,1,2)/4 and b (2,0,2)/4:
@@ -260,7 +260,7 @@ def test_a_comparison_by_hand(tea: Workspace) -> None:
     ]
     assert (result.changes, result.judged) == ((), ())
     assert result.noise_a == {"taste": None, "strength": None, "overall": None}
-    backwards = evaluation.compare_runs(tea, b, a).comparisons["taste"]
+    backwards = comparing.compare_runs(tea, b, a).comparisons["taste"]
     assert backwards.delta.kappa_quadratic.value == pytest.approx(0.8 - (1 - 4 / 28))
 
 
@@ -270,7 +270,7 @@ def test_a_clause_edit_names_the_dimensions_it_may_move(tea: Workspace) -> None:
     tea.store.add_policy(version(2, dimensions=changed))
     a = recorded_run(tea, "a", grades(0, 1, 2, 1))
     b = recorded_run(tea, "b", grades(0, 1, 2, 2), policy_version=2)
-    result = evaluation.compare_runs(tea, a, b)
+    result = comparing.compare_runs(tea, a, b)
     assert ([c.id for c in result.changes], result.judged) == (["taste.1"], ("taste",))
 
 
@@ -278,12 +278,12 @@ def test_dimensions_on_different_scales_are_left_out(tea: Workspace) -> None:
     tea.store.add_policy(version(2, dimensions=dimensions(taste=3)))
     a = recorded_run(tea, "a", grades(0, 1, 2, 1))
     b = recorded_run(tea, "b", grades(0, 1, 3, 3), policy_version=2)
-    result = evaluation.compare_runs(tea, a, b)
+    result = comparing.compare_runs(tea, a, b)
     # The overall scale follows from the cut points, which are the same.
     assert list(result.comparisons) == ["strength", "overall"]
     tea.store.add_policy(version(3, overall={"cut_points": [0.5]}))
     c = recorded_run(tea, "c", grades(0, 1, 2, 1), policy_version=3)
-    assert list(evaluation.compare_runs(tea, a, c).comparisons) == ["taste", "strength"]
+    assert list(comparing.compare_runs(tea, a, c).comparisons) == ["taste", "strength"]
 
 
 def test_a_dimension_that_only_one_version_has_is_left_out(tea: Workspace) -> None:
@@ -291,7 +291,7 @@ def test_a_dimension_that_only_one_version_has_is_left_out(tea: Workspace) -> No
     tea.store.add_policy(version(2, dimensions=only))
     a = recorded_run(tea, "a", grades(0, 1, 2, 1))
     b = recorded_run(tea, "b", [(p, {"taste": 1}) for p in P], policy_version=2)
-    assert list(evaluation.compare_runs(tea, a, b).comparisons) == ["taste", "overall"]
+    assert list(comparing.compare_runs(tea, a, b).comparisons) == ["taste", "overall"]
     # The newest version has no strength: its labels count for nothing, and nothing breaks.
     assert evaluation.run_agreement(tea, a)["strength"].n_unlabelled == 4
 
@@ -302,7 +302,7 @@ def test_runs_over_different_snapshots_meet_on_the_pairs_of_both(tea: Workspace)
     a = recorded_run(tea, "a", grades(0, 1, 2, 1))
     b = recorded_run(tea, "b", [*grades(0, 1, 2, 2), (late, {"taste": 2, "strength": 1})], golden_version=2)
     for first, second in ((a, b), (b, a)):
-        result = evaluation.compare_runs(tea, first, second)
+        result = comparing.compare_runs(tea, first, second)
         taste = result.comparisons["taste"]
         # Run a was never asked about the late pair, so it has not failed on it.
         assert (taste.n, taste.n_failed_a, taste.n_failed_b, taste.n_not_comparable) == (4, 0, 0, 0)
@@ -315,16 +315,16 @@ def test_what_cannot_be_compared_is_refused(tea: Workspace) -> None:
     waiting = recorded_run(tea, "b", grades(0, 1, 2, 1), status="running")
     for first, second in ((a, waiting), (waiting, a)):
         with pytest.raises(Refused, match="judge · tea-match v1 has not finished yet"):
-            evaluation.compare_runs(tea, first, second)
+            comparing.compare_runs(tea, first, second)
     elsewhere = a.model_copy(update={"golden": "coffee"})
     with pytest.raises(Refused, match=r"ran on golden set 'tea', .* on 'coffee'"):
-        evaluation.compare_runs(tea, a, elsewhere)
+        comparing.compare_runs(tea, a, elsewhere)
 
 
 def test_nothing_comparable_is_none_and_not_zero(tea: Workspace) -> None:
     a = recorded_run(tea, "a", grades(*[NOT_GRADED] * 4, strength=[NOT_GRADED] * 4))
     b = recorded_run(tea, "b", grades(0, 1, 2, 2))
-    taste = evaluation.compare_runs(tea, a, b).comparisons["taste"]
+    taste = comparing.compare_runs(tea, a, b).comparisons["taste"]
     assert (taste.n, taste.n_failed_a, taste.p_mcnemar, taste.delta.kappa_quadratic.value) == (
         0,
         4,
@@ -338,9 +338,9 @@ def test_nothing_comparable_is_none_and_not_zero(tea: Workspace) -> None:
 
 def test_noise_is_how_far_kappa_moves_between_repeats(tea: Workspace) -> None:
     a = recorded_run(tea, "a", grades(0, 1, 2, 1), params={"repeat": 0})
-    assert evaluation.compare_runs(tea, a, a).noise_a["taste"] is None
+    assert comparing.compare_runs(tea, a, a).noise_a["taste"] is None
     recorded_run(tea, "b", grades(0, 1, 2, 2), params={"repeat": 1})
-    found = evaluation.compare_runs(tea, a, a).noise_a
+    found = comparing.compare_runs(tea, a, a).noise_a
     assert found["taste"] == pytest.approx(0.2)  # kappa 0.8 and 1
     assert found["strength"] == pytest.approx(0.0)
     # Another judge, another version, an unfinished run and one that only read the cache are no repeats.
@@ -349,7 +349,7 @@ def test_noise_is_how_far_kappa_moves_between_repeats(tea: Workspace) -> None:
     recorded_run(tea, "d", grades(2, 1, 0, 0), policy_version=2)
     recorded_run(tea, "e", grades(2, 1, 0, 0), status="failed")
     recorded_run(tea, "f", grades(2, 1, 0, 0), cache_hits=4)
-    assert evaluation.compare_runs(tea, a, a).noise_a["taste"] == pytest.approx(0.2)
+    assert comparing.compare_runs(tea, a, a).noise_a["taste"] == pytest.approx(0.2)
 
 
 # People

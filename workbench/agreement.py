@@ -80,6 +80,11 @@ class Agreement:
         return self._sums.estimate(confusion.bias, self._reasons.nothing)
 
     @cached_property
+    def bias_at(self) -> dict[int, Estimate]:
+        """For each level, the mean of judge minus human over the pairs of that human grade."""
+        return {level: self._bias_at(level) for level in self.levels}
+
+    @cached_property
     def recall(self) -> dict[int, Estimate]:
         """For each level, the share of the pairs of that human grade to which the judge gave it."""
         return {level: self._recall(level) for level in self.levels}
@@ -87,6 +92,17 @@ class Agreement:
     @cached_property
     def _sums(self) -> Resampled:
         return self._resample()
+
+    def _bias_at(self, level: int) -> Estimate:
+        reason = self._reasons.nothing or f"No comparable pair has the human grade {level}."
+        row, off = level - self.levels[0], np.array(self.levels) - level
+
+        def mean(counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
+            given = counts[..., row, :].sum(axis=-1)
+            total = (counts[..., row, :] * off).sum(axis=-1)
+            return np.divide(total, given, out=np.full(given.shape, np.nan), where=given > 0)
+
+        return self._sums.estimate(mean, reason)
 
     def _recall(self, level: int) -> Estimate:
         reason = self._reasons.nothing or f"No comparable pair has the human grade {level}."

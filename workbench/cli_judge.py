@@ -217,7 +217,7 @@ def compare(
     as_json: Json = False,
 ) -> None:
     """Set run B beside run A: agreement of both, the difference with its interval, flips."""
-    from workbench.evaluation import compare_runs
+    from workbench.comparing import compare_runs
     from workbench.jobs import collect
     from workbench.judge_runs import find_run
 

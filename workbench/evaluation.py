@@ -1,25 +1,23 @@
-"""Verbs of evaluation: measure the agreement of runs with the labels, compare two runs."""
+"""Verbs of evaluation: the agreement of runs with the labels, of labelers with each other, of a judge with itself."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from itertools import compress
 from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from workbench.agreement import OUTCOMES, Agreement, Comparison, agreement, compare_many, noise
-from workbench.errors import NotFound, Refused
+from workbench.agreement import Agreement, agreement, noise
+from workbench.errors import NotFound
 from workbench.golden import NOT_GRADED, Pair, newest, settle, standing
 from workbench.grade_columns import grade_columns
 from workbench.labelers import LabelerAgreement, labeler_agreement
 from workbench.overall import overall_grades
 from workbench.policy import OVERALL, Policy
-from workbench.policy_diff import Change, diff, sections_to_judge
 from workbench.run import JudgeIdentity, Judgement, Run
 from workbench.store import Store
 from workbench.workspace import Workspace
@@ -53,43 +51,6 @@ class MatrixRow:
 
     run: Run
     agreements: dict[str, Agreement]
-
-
-@dataclass(frozen=True, eq=False)
-class RunComparison:
-    """Two runs side by side on the pairs of one split."""
-
-    a: Run
-    b: Run
-    policy_a: Policy
-    policy_b: Policy
-    truth: Truth
-    grades_a: dict[str, Grades]
-    grades_b: dict[str, Grades]
-    comparisons: dict[str, Comparison]
-    agreements_a: dict[str, Agreement]
-    agreements_b: dict[str, Agreement]
-    changes: tuple[Change, ...]
-    judged: tuple[str, ...]  # dimensions whose verdicts the policy change may move
-    noise_a: dict[str, float | None]
-
-    def flips(self, dimension: str) -> pd.DataFrame:
-        """Return pair_id, outcome, human, a, b of the pairs that flipped, broken ones first."""
-        comparison = self.comparisons[dimension]
-        order = {"broken": 0, "fixed": 1, "changed": 2}
-        frame = pd.DataFrame(
-            {
-                "pair_id": list(self.truth.pair_ids),
-                "outcome": [OUTCOMES[code] for code in comparison.outcomes],
-                "human": self.truth.human[dimension],
-                "a": self.grades_a[dimension],
-                "b": self.grades_b[dimension],
-            }
-        )
-        frame = frame[frame["outcome"].isin(list(order))]
-        far = (frame["b"] - frame["a"]).abs()
-        keys = pd.DataFrame({"order": frame["outcome"].map(order), "far": -far})
-        return frame.loc[keys.sort_values(["order", "far"], kind="stable").index].reset_index(drop=True)
 
 
 @dataclass(frozen=True, eq=False)
@@ -134,17 +95,17 @@ def _truth(
     policy = store.policy(store.policy_of(golden))
     # A snapshot keeps its labels, not the rule of the working set: its own labels settle by majority.
     rule = store.golden(golden).consensus if labels == "live" else "majority"
-    human = {key: _on_scale(settle(table, key, ids, rule), policy.scale(key)) for key in policy.keys}
+    human = {key: on_scale(settle(table, key, ids, rule), policy.scale(key)) for key in policy.keys}
     derived = not bool((table["dimension"] == OVERALL).any())
     human[OVERALL] = (
         overall_grades(policy, human)
         if derived
-        else _on_scale(settle(table, OVERALL, ids, rule), policy.scale(OVERALL))
+        else on_scale(settle(table, OVERALL, ids, rule), policy.scale(OVERALL))
     )
     return Truth(golden, number, split, ids, tuple(members["query_id"]), human, derived)
 
 
-def _on_scale(grades: Grades, scale: Sequence[int]) -> Grades:
+def on_scale(grades: Grades, scale: Sequence[int]) -> Grades:
     """Grades of levels that this policy version does not have count as not graded."""
     return np.where((grades >= 0) & ~np.isin(grades, scale), NOT_GRADED, grades)
 
@@ -155,7 +116,7 @@ def grades(workspace: Workspace, run: Run, pair_ids: Sequence[str]) -> dict[str,
     columns = grade_columns(workspace.store, workspace.cache_folder, run.id, finished)
     policy = workspace.store.policy(run.policy, run.policy_version)
     pairs = pd.Index(np.array(pair_ids, dtype=object))
-    found = {key: _on_scale(columns.of(key, pairs), policy.scale(key)) for key in policy.keys}
+    found = {key: on_scale(columns.of(key, pairs), policy.scale(key)) for key in policy.keys}
     found[OVERALL] = overall_grades(policy, found)
     return found
 
@@ -185,82 +146,16 @@ def _agreements(
     policy = workspace.store.policy(run.policy, run.policy_version)
     mine = grades(workspace, run, human.pair_ids)
     return {
-        key: agreement(mine[key], _human(human, key, policy), human.queries, policy.scale(key))
+        key: agreement(mine[key], human_grades(human, key, policy), human.queries, policy.scale(key))
         for key in (*policy.keys, OVERALL)
     }
 
 
-def _among(truth: Truth, pair_ids: Sequence[str]) -> Truth:
-    known = set(pair_ids)
-    keep = np.array([pair_id in known for pair_id in truth.pair_ids], dtype=bool)
-    return replace(
-        truth,
-        pair_ids=tuple(compress(truth.pair_ids, keep)),
-        query_ids=tuple(compress(truth.query_ids, keep)),
-        human={key: grades[keep] for key, grades in truth.human.items()},
-    )
-
-
-def _human(truth: Truth, key: str, policy: Policy) -> Grades:
+def human_grades(truth: Truth, key: str, policy: Policy) -> Grades:
+    """Return the settled grades of a dimension on the scale of ``policy``; NOT_GRADED where it has none."""
     if key not in truth.human:  # a dimension that the newest policy no longer has
         return np.full(len(truth.pair_ids), NOT_GRADED)
-    return _on_scale(truth.human[key], policy.scale(key))
-
-
-def compare_runs(
-    workspace: Workspace, a: Run, b: Run, *, split: SplitChoice = "dev", labels: LabelChoice = "live"
-) -> RunComparison:
-    """Return run ``b`` beside run ``a`` on the dimensions that both policies have on the same scale.
-
-    Runs over different snapshots are compared on the pairs that both snapshots have.
-
-    Raises:
-        Refused: if the runs are on different golden sets, or one of them has not finished.
-    """
-    if a.golden != b.golden:
-        raise Refused(
-            f"{a.label} ran on golden set '{a.golden}', {b.label} on '{b.golden}'.",
-            "Compare runs on one golden set.",
-        )
-    for run in (a, b):
-        if run.status in ("queued", "running"):
-            raise Refused(f"{run.label} has not finished yet.", "Wait for it on the Runs page.")
-    policy_a = workspace.store.policy(a.policy, a.policy_version)
-    policy_b = workspace.store.policy(b.policy, b.policy_version)
-    human = truth(
-        workspace, a.golden, version=max(a.golden_version, b.golden_version), split=split, labels=labels
-    )
-    if a.golden_version != b.golden_version:
-        older = truth(workspace, a.golden, version=min(a.golden_version, b.golden_version), split=split)
-        human = _among(human, older.pair_ids)  # a run has not failed on a pair that it was never asked about
-    grades_a, grades_b = (grades(workspace, run, human.pair_ids) for run in (a, b))
-    shared = [
-        key
-        for key in (*policy_b.keys, OVERALL)
-        if key == OVERALL or (key in policy_a.keys and policy_a.scale(key) == policy_b.scale(key))
-    ]
-    if policy_a.scale(OVERALL) != policy_b.scale(OVERALL):
-        shared.remove(OVERALL)
-    levels = {key: policy_b.scale(key) for key in shared}
-    comparisons = compare_many(
-        grades_a, grades_b, {key: _human(human, key, policy_b) for key in shared}, human.query_ids, levels
-    )
-    changes = diff(policy_a, policy_b)
-    return RunComparison(
-        a=a,
-        b=b,
-        policy_a=policy_a,
-        policy_b=policy_b,
-        truth=human,
-        grades_a=grades_a,
-        grades_b=grades_b,
-        comparisons=comparisons,
-        agreements_a=run_agreement(workspace, a, split=split, labels=labels),
-        agreements_b=run_agreement(workspace, b, split=split, labels=labels),
-        changes=changes,
-        judged=sections_to_judge(changes, policy_b.keys),
-        noise_a=judge_noise(workspace, a, human, policy_a),
-    )
+    return on_scale(truth.human[key], policy.scale(key))
 
 
 def judge_noise(workspace: Workspace, run: Run, human: Truth, policy: Policy) -> dict[str, float | None]:
@@ -282,7 +177,9 @@ def judge_noise(workspace: Workspace, run: Run, human: Truth, policy: Policy) ->
         return dict.fromkeys((*policy.keys, OVERALL))
     tables = [grades(workspace, repeat, human.pair_ids) for repeat in repeats]
     return {
-        key: noise(np.stack([table[key] for table in tables]), _human(human, key, policy), policy.scale(key))
+        key: noise(
+            np.stack([table[key] for table in tables]), human_grades(human, key, policy), policy.scale(key)
+        )
         for key in (*policy.keys, OVERALL)
     }
 
@@ -333,7 +230,7 @@ def _human_agreement(
         rows = mine["labeler"].map({name: i for i, name in enumerate(names)}).to_numpy(dtype=np.int_)
         columns = mine["pair_id"].map(position).to_numpy(dtype=np.int_)
         ratings[rows, columns] = mine["grade"].to_numpy(dtype=np.int_)
-        ratings = _on_scale(ratings, policy.scale(key))
+        ratings = on_scale(ratings, policy.scale(key))
         enough = len(names) >= 2
         found[key] = labeler_agreement(ratings, query_ids, policy.scale(key), names) if enough else None
     return found

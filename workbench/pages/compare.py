@@ -6,7 +6,7 @@ import html
 
 import streamlit as st
 
-from workbench import charts, evaluation, markup, widgets
+from workbench import charts, comparing, evaluation, markup, widgets
 from workbench.evaluation import MatrixRow
 from workbench.pages.compare_runs import against
 from workbench.run import Run
@@ -57,7 +57,7 @@ def page() -> None:
     a, b = choose_two(runs)
     if a is None or b is None:
         return
-    against(evaluation.compare_runs(space, a, b, split=split, labels=labels))
+    against(comparing.compare_runs(space, a, b, split=split, labels=labels))
 
 
 def looks(golden: str, split: str, runs: list[Run]) -> None:

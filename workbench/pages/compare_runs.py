@@ -8,7 +8,7 @@ import pandas as pd
 import streamlit as st
 
 from workbench import charts, evaluation, markup, widgets
-from workbench.evaluation import RunComparison
+from workbench.comparing import RunComparison
 from workbench.policy import OVERALL
 
 SHOWN_FLIPS = 400

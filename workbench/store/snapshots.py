@@ -113,16 +113,16 @@ class SnapshotStore(GoldenStore):
     def snapshot_frames(
         self, name: str, version: int | None = None
     ) -> tuple[int, pd.DataFrame, Callable[[], pd.DataFrame]]:
-        """Return a snapshot without its texts: version, (pair_id, query_id, split) of its pairs, and its labels on call.
+        """Return a snapshot without its texts: version, (pair_id, query_id, split, meta as JSON) of its pairs, its labels.
 
-        Reading the texts of 10,000 pairs takes longer than all that agreement needs.
+        Reading the texts of 10,000 pairs takes longer than all that agreement needs. The labels are read when called.
 
         Raises:
             NotFound: if there is none.
         """
         chosen, members, labels = self._frozen(name, self.golden(name).snapshots, version)
         queries = self.query_ids(members["pair_id"].tolist())
-        members = members[["pair_id", "split"]].assign(query_id=members["pair_id"].map(queries))
+        members = members.assign(query_id=members["pair_id"].map(queries))
         return chosen, members, lambda: _labels(labels)
 
     def _frozen(
