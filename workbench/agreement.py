@@ -100,7 +100,10 @@ class Agreement:
         def mean(counts: npt.NDArray[Any]) -> npt.NDArray[np.float64]:
             given = counts[..., row, :].sum(axis=-1)
             total = (counts[..., row, :] * off).sum(axis=-1)
-            return np.divide(total, given, out=np.full(given.shape, np.nan), where=given > 0)
+            found: npt.NDArray[np.float64] = np.divide(
+                total, given, out=np.full(given.shape, np.nan), where=given > 0
+            )
+            return found
 
         return self._sums.estimate(mean, reason)
 
