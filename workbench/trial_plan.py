@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from workbench.golden import Pair
 from workbench.identity import content_hash
 from workbench.judge_choice import checked_llm
+from workbench.judge_plan import answers
 from workbench.judges.keys import key_in
 from workbench.policy import Body
 from workbench.prices import ModelPrice, model_price
@@ -27,6 +28,7 @@ class TrialPlan:
     sides: int  # 2 with a published version, else 1
     sends: bool = False  # a judge of our own sends nothing
     calls: int = 0
+    questions: int = 0  # answers that are needed, known or not
     cached: int = 0  # answers that were paid for before, by a run or a trial
     input_tokens: int = 0
     output_tokens: int = 0  # expected
@@ -55,19 +57,20 @@ def plan_trial(workspace: Workspace, draft: Draft, judge: JudgeSpec, pairs: Sequ
     if not isinstance(judge, LlmSpec):
         return TrialPlan(len(pairs), len(sides))
     judge = checked_llm(judge)
-    found = [calls_left(workspace.cache_folder, judge, side, pairs) for side in sides]
+    found = [calls_left(workspace.cache_folder, one, side, pairs) for side in sides for one in answers(judge)]
     calls = sum(side.calls for side in found)
     store = workspace.store
     answer = answer_tokens(store, draft.body, store.runs(), judge.model, judge.base_url or "")
     sent = sum(side.input_tokens for side in found)
     answered = round(sum(side.answers for side in found) * answer.tokens)
-    cost, reason = _cost(judge, calls, sent, answered, max(side.longest for side in found))
+    cost, reason = calls_cost(judge, calls, sent, answered, max(side.longest for side in found))
     variable, needed = key_variable(judge)
     return TrialPlan(
         len(pairs),
         len(sides),
         sends=True,
         calls=calls,
+        questions=sum(side.questions for side in found),
         cached=sum(side.known for side in found),
         input_tokens=sent,
         output_tokens=answered,
@@ -90,8 +93,12 @@ def judges_used(workspace: Workspace) -> list[LlmSpec]:
         judge = job.spec.payload.get("judge")
         if not isinstance(judge, dict) or judge.get("kind") != "llm":
             continue
-        spec = LlmSpec.model_validate(judge)
-        same = content_hash("asked", spec.model_dump(include={"model", "base_url", "api_key_env", "params"}))
+        # Whoever tries a draft waits for it, so that it never goes through a batch.
+        spec = LlmSpec.model_validate(judge).model_copy(update={"delivery": "calls"})
+        same = content_hash(
+            "asked",
+            spec.model_dump(include={"model", "base_url", "api_key_env", "params", "mode", "repeats"}),
+        )
         if same not in found:
             found[same] = spec
         elif spec.repeat < found[same].repeat:
@@ -116,8 +123,15 @@ def cautions(workspace: Workspace, judge: JudgeSpec, golden: str) -> list[str]:
     return said
 
 
-def _cost(judge: LlmSpec, calls: int, sent: int, answered: int, longest: int) -> tuple[float | None, str]:
-    """Return the cost, or None and why it is unknown."""
+def calls_cost(
+    judge: LlmSpec, calls: int, sent: int, answered: int, longest: int
+) -> tuple[float | None, str]:
+    """Return the cost of some calls at list prices, or None and why it is unknown.
+
+    Args:
+        sent, answered: tokens of all calls.
+        longest: tokens of the longest one, beyond which some models cost more.
+    """
     if calls == 0:
         return 0.0, ""
     if judge.base_url:

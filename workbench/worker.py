@@ -15,7 +15,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from workbench import lint_job, suggestion_job, trial_job
+from workbench import ablation_job, lint_job, suggestion_job, trial_job
 from workbench.errors import WorkbenchError
 from workbench.files import read_text
 from workbench.grading import grade, read_inputs
@@ -41,6 +41,7 @@ def main(arguments: list[str]) -> int:
         "trial": trial_job.run,
         "suggestion": suggestion_job.run,
         "lint": lint_job.run,
+        "ablation": ablation_job.run,
     }[spec.kind]
     try:
         data = work(spec, folder, reporter)
