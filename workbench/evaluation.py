@@ -219,10 +219,30 @@ def _human_agreement(
     store: Store, golden: str, mark: int, pair_ids: tuple[str, ...], query_ids: tuple[str, ...]
 ) -> dict[str, LabelerAgreement | None]:
     policy = store.policy(store.golden(golden).policy)
+    rated = _ratings(store, golden, mark, pair_ids)
+    return {
+        key: labeler_agreement(ratings, query_ids, policy.scale(key), names) if len(names) >= 2 else None
+        for key, (names, ratings) in rated.items()
+    }
+
+
+def labeler_ratings(workspace: Workspace, truth: Truth) -> dict[str, tuple[list[str], Grades]]:
+    """Return, for each dimension and overall, the labelers and their newest own grades, shape (labelers, pairs).
+
+    Pairs in the order of ``truth``; NOT_GRADED where a labeler did not label. Adjudicated labels are left out.
+    """
+    return _ratings(workspace.store, truth.golden, workspace.store.labels_mark(truth.golden), truth.pair_ids)
+
+
+@lru_cache(maxsize=16)
+def _ratings(
+    store: Store, golden: str, mark: int, pair_ids: tuple[str, ...]
+) -> dict[str, tuple[list[str], Grades]]:
+    policy = store.policy(store.policy_of(golden))
     table = store.labels(golden)
     table = newest(table[table["source"] != "adjudicated"])
     position = {pair_id: i for i, pair_id in enumerate(pair_ids)}
-    found: dict[str, LabelerAgreement | None] = {}
+    found: dict[str, tuple[list[str], Grades]] = {}
     for key in (*policy.keys, OVERALL):
         mine = table[(table["dimension"] == key) & table["pair_id"].isin(position)]
         names = sorted(mine["labeler"].unique())
@@ -230,9 +250,7 @@ def _human_agreement(
         rows = mine["labeler"].map({name: i for i, name in enumerate(names)}).to_numpy(dtype=np.int_)
         columns = mine["pair_id"].map(position).to_numpy(dtype=np.int_)
         ratings[rows, columns] = mine["grade"].to_numpy(dtype=np.int_)
-        ratings = on_scale(ratings, policy.scale(key))
-        enough = len(names) >= 2
-        found[key] = labeler_agreement(ratings, query_ids, policy.scale(key), names) if enough else None
+        found[key] = names, on_scale(ratings, policy.scale(key))
     return found
 
 
