@@ -110,7 +110,9 @@ def _newest_error(workspace: Workspace, golden: str, looked: Sequence[Run]) -> t
             continue
         human = truth(workspace, golden, version=min(a.golden_version, b.golden_version), split="holdout")
         first, second = (grades(workspace, run, human.pair_ids)[OVERALL] for run in (a, b))
-        error = delta_error(*mine, human_grades(human, OVERALL, policy), human.queries, policy.scale(OVERALL))
+        error = delta_error(
+            first, second, human_grades(human, OVERALL, policy), human.queries, policy.scale(OVERALL)
+        )
         if error.se is not None:
             return error.se, ""
         reason = error.reason
