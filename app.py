@@ -21,8 +21,10 @@ PAGES = {
     "Judges": [
         st.Page("workbench/pages/runs.py", title="Runs", icon=":material/play_circle:"),
         st.Page("workbench/pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
+        st.Page("workbench/pages/review.py", title="Review", icon=":material/groups:"),
     ],
     "Models": [st.Page("workbench/pages/train.py", title="Train", icon=":material/model_training:")],
+    "Workbench": [st.Page("workbench/pages/settings.py", title="Settings", icon=":material/settings:")],
 }
 
 

@@ -124,10 +124,16 @@ def test_flips_of_two_runs_by_clause(found: tuple[Workspace, comparing.RunCompar
         [("taste.1", "cited")],
         [("taste.1", "possible"), ("taste.2", "possible")],
     ]
-    # taste.1: pairs 0 and 2 fixed; taste.2: pair 2 fixed, pair 1 broken.
+    # taste.1: pair 0 fixed by citation; taste.2: pair 1 broken by citation; pair 2 is possible for both.
     first, second = by_clause(taste, compared.changes)
-    assert (first.change.id, first.fixed, first.broken, first.net) == ("taste.1", 2, 0, 2)
-    assert (second.change.id, second.fixed, second.broken, second.net) == ("taste.2", 1, 1, 0)
+    assert (first.change.id, first.fixed, first.broken, first.net, first.possible) == ("taste.1", 1, 0, 1, 1)
+    assert (second.change.id, second.fixed, second.broken, second.net, second.possible) == (
+        "taste.2",
+        0,
+        1,
+        -1,
+        1,
+    )
     assert first.how == {"cited": 1, "possible": 1}
     assert second.examples[0] == (P[1].id, "taste")
 

@@ -203,6 +203,8 @@ def test_a_run_stopped_at_its_cap_goes_on_with_a_higher_one(tea: Workspace) -> N
         assert (run.status, run.error) == ("capped", state.error)
         assert 0 < run.totals.pairs < 24
         assert run.totals.cached_input_tokens > 0  # the fake says that it held the policy
+        assert run.totals.seconds > 0
+        assert "template" in run.judge.params  # what it is exactly, as its worker said
         for caps in ({"cap_tokens": 0}, {"concurrency": 1}):
             with pytest.raises(BadInput):
                 jobs.resume(tea, job_id, "Ida", caps=caps)
@@ -217,11 +219,12 @@ def test_a_failed_pair_is_asked_again_when_the_run_is_resumed(tea: Workspace) ->
         assert finish(tea, job_id)[0].status == "finished"
         assert tea.store.run(run.id).totals.failed == 2  # both dimensions of the first pair
         (pair_id,) = tea.store.failures(run.id)["pair_id"].unique()
-        calls = provider.calls
+        calls, first = provider.calls, tea.store.run(run.id).totals.seconds
         jobs.resume(tea, job_id, "Ida")
         assert finish(tea, job_id)[0].status == "finished"
         assert provider.calls == calls + 1
     done = tea.store.run(run.id)
+    assert done.totals.seconds > first  # of both starts: one pair again is not 24 in no time
     assert (done.totals.failed, done.totals.pairs, done.totals.judgements) == (0, 24, 48)
     assert done.totals.calls == calls + 1
     assert tea.store.judgements(run.id, [pair_id])[pair_id]["taste"].grade != NOT_GRADED
@@ -263,7 +266,7 @@ def test_a_refused_key_is_one_sentence_and_the_key_is_nowhere(
     assert "Traceback" not in failed.error
     folder = jobs.folder_of(tea, job_id).path
     result = json.loads((folder / "result.json").read_text("utf-8"))
-    assert (result["status"], result["data"]) == ("failed", {})
+    assert (result["status"], result["data"]["judge"]["name"]) == ("failed", "fake-hash-grader")
     kept = [*folder.rglob("*"), *tea.settings.home.rglob("*")]
     assert any(path.name == "workbench.db" for path in kept)
     holders = [path.name for path in kept if path.is_file() and KEY.encode() in path.read_bytes()]
@@ -387,6 +390,30 @@ def test_a_line_cut_short_by_a_crash_is_not_collected(tea: Workspace) -> None:
     jobs.collect(space)
     run = space.store.run(job.spec.payload["run_id"])
     assert (run.status, run.totals.pairs) == ("failed", 1)
+
+
+def test_many_verdicts_are_collected_in_parts_and_counted_once(
+    tea: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    space, job, folder = pretended(tea, running=False)
+    write(folder, *(verdict(p, NOT_GRADED, 0.5) for p in TEAS[:3]))
+    write(folder, *(verdict(p, i % 2, 0.25) for i, p in enumerate(TEAS[1:])))
+    folder.finish(ended("finished", data={"seconds": 7.5}))
+    parts: list[int] = []
+    add = space.store.add_verdicts
+
+    def counted(run_id: str, given: Any) -> int:
+        parts.append(len(given))
+        return add(run_id, given)
+
+    monkeypatch.setattr(space.store, "add_verdicts", counted)
+    monkeypatch.setattr(jobs, "_VERDICTS_A_WRITE", 10)
+    jobs.collect(space)
+    totals = space.store.run(job.spec.payload["run_id"]).totals
+    assert parts == [10, 10, 6]  # 3 + 23 lines
+    # 24 pairs of two dimensions; of the three that failed at first, two were answered later.
+    assert (totals.pairs, totals.judgements, totals.failed) == (24, 48, 2)
+    assert (totals.calls, totals.cost_usd, totals.seconds) == (26, 3 * 0.5 + 23 * 0.25, 7.5)
 
 
 def test_a_job_is_submitted_once(tea: Workspace) -> None:

@@ -102,7 +102,7 @@ def test_a_double_click_opens_and_decides_once(workspace: Workspace, runs: tuple
     for _ in range(2):
         review.decide(workspace, found, flip, "label wrong", who="Bo", note="It is strong.", key="k")
     assert len(workspace.store.review_decisions("tea", found.id)) == 1
-    assert len(workspace.store.follow_ups("tea")) == 1
+    assert [(i.kind, i.done_at) for i in workspace.store.follow_ups("tea")] == [("label", None)]
 
 
 def test_each_outcome_has_its_next_step(workspace: Workspace, runs: tuple[Run, Run]) -> None:

@@ -164,3 +164,49 @@ def test_a_judge_of_our_own_sends_nothing(space: Workspace) -> None:
     plan = run_plan(space, BaselineSpec(), policy=NAME, golden="tea")
     assert (plan.pairs, plan.dev_pairs) == (24, 18)
     assert plan_lines(plan) == {"sends": "nothing: it runs on this machine"}
+
+
+def test_a_batch_costs_half_and_the_prompt_cache_is_not_added_on_top(
+    space: Workspace, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls = LlmSpec(model="openai/gpt-5-mini")
+    batch = calls.model_copy(update={"delivery": "batch"})
+    single, half = planned(space, calls), planned(space, batch)
+    assert single.plain_usd is not None
+    assert half.plain_usd == pytest.approx(single.plain_usd / 2)
+    assert half.cached_usd == half.plain_usd
+    assert (half.seconds, half.time_from) == (None, "within 24 hours, as the provider's batch API promises")
+    assert (half.calls, half.known) == (single.calls, single.known)
+    # With a prompt long enough for the cache: 20 calls of 2,500 tokens at 1 $ and 100 at 4 $ a million, by half.
+    listed = ModelPrice("m", "p", 1e-6, 1e-7, 1.25e-6, 4e-6, None, True, None, None)
+    for module in ("prompt_costs", "run_plan"):
+        monkeypatch.setattr(f"workbench.{module}.model_price", lambda _: listed)
+    cost = judge_cost(
+        "m", 2000, PairTokens("tea", 1, 500.0, 500, ""), AnswerTokens(100.0, "", estimated=False)
+    )
+    left = CallsLeft(20, 0, 20.0, 20, 50_000, 2500, 2000, 1)
+    found = _costs(cost, LlmSpec(model="openai/m", delivery="batch"), left, 20)
+    assert found == pytest.approx((0.029, 0.029))  # (20 x 2500 x 1e-6 + 20 x 100 x 4e-6) / 2
+
+
+def test_runs_of_the_other_delivery_tell_the_cost_by_half_and_not_the_time(space: Workspace) -> None:
+    run = recorded_run(space, "batch", [], judge="m", params={"endpoint": "http://127.0.0.1:9/v1"})
+    by_batch = run.judge.model_copy(update={"params": run.judge.params | {"delivery": "batch"}})
+    totals = RunTotals(calls=10, cost_usd=1.0, seconds=36_000.0)
+    space.store.save_run(run.model_copy(update={"totals": totals, "judge": by_batch}))
+    calls = LlmSpec(model="m", base_url="http://127.0.0.1:9/v1", concurrency=24)
+    plan = planned(space, calls)
+    # A call cost 0.10 $ in a batch: 24 calls by 0.20 $; and ten hours say nothing about calls, one round of 5 s.
+    assert plan.cost_usd == pytest.approx(4.8)
+    assert plan.seconds == 5.0
+    again = planned(space, calls.model_copy(update={"delivery": "batch"}))
+    assert again.cost_usd == pytest.approx(2.4)
+
+
+def test_a_batch_of_which_every_answer_is_known_takes_no_time(space: Workspace) -> None:
+    with FakeProvider() as provider:
+        judge = fake(provider.base_url)
+        answered(space, judge, teas())
+        plan = planned(space, judge.model_copy(update={"delivery": "batch"}))
+    # The verdicts that calls paid for are known to batches.
+    assert (plan.calls, plan.known, plan.plain_usd, plan.seconds) == (0, 24, 0.0, 0.0)

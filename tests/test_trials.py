@@ -17,6 +17,7 @@ from workbench.fake_provider import FakeProvider, error
 from workbench.golden import NOT_GRADED, Pair
 from workbench.policy import OVERALL
 from workbench.prices import model_price
+from workbench.prompt_mode import PromptMode
 from workbench.run import BaselineSpec, CheckpointSpec, LlmSpec, RecordedSpec, RunTotals
 from workbench.store import Draft, StoredCheckpoint
 from workbench.store.base import now
@@ -415,6 +416,29 @@ def test_judges_that_were_asked_before_come_once_with_the_lowest_repeat(
         ("openai/gpt-5-mini", 0),
         ("fake-hash-grader", 0),
     ]
+
+
+def test_another_mode_or_number_of_answers_is_another_judge_and_none_comes_as_a_batch(
+    space: Workspace, teas: list[Pair]
+) -> None:
+    plain = LlmSpec(model="openai/gpt-5-mini", delivery="batch")
+    apart = plain.model_copy(update={"mode": PromptMode(scope="dimension")})
+    thrice = LlmSpec(model="openai/gpt-5-mini", repeats=3)
+    for i, judge in enumerate((plain, apart, thrice, plain)):
+        judge_runs.start_run(space, judge, policy=NAME, golden="tea", author="Ida", key=f"r{i}")
+    assert [(judge.mode.words(), judge.repeats, judge.delivery) for judge in judges_used(space)] == [
+        ("", 1, "calls"), ("", 3, "calls"), ("one call per dimension", 1, "calls"),
+    ]  # fmt: skip
+
+
+def test_several_answers_a_question_are_planned_each(
+    space: Workspace, teas: list[Pair], draft: Draft
+) -> None:
+    one = plan_trial(space, draft, LlmSpec(model="openai/gpt-5-mini"), teas[:2])
+    three = plan_trial(space, draft, LlmSpec(model="openai/gpt-5-mini", repeats=3), teas[:2])
+    assert (one.calls, one.questions) == (4, 4)  # two pairs under two policies
+    assert (three.calls, three.questions) == (12, 12)
+    assert three.cost_usd == pytest.approx(3 * one.cost_usd)
 
 
 def test_what_has_to_be_known_of_a_judge_is_said(space: Workspace) -> None:

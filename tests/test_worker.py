@@ -12,12 +12,15 @@ from typing import Any
 
 import pandas as pd
 import pytest
-from workspace_samples import NAME, golden_set, pair
+from workspace_samples import NAME, START, golden_set, pair, version
 
 from workbench import jobs
+from workbench.documents import policy_text
+from workbench.fake_provider import FakeProvider, error, graded
 from workbench.jobfolder import JobFolder
 from workbench.judge_runs import start_run
-from workbench.run import BaselineSpec
+from workbench.pair_file import write_pairs
+from workbench.run import BaselineSpec, JobSpec, LlmSpec
 from workbench.worker import main
 from workbench.workspace import Workspace
 
@@ -153,6 +156,72 @@ def test_the_baseline_without_labels_makes_no_grade_up(folder: Path) -> None:
     assert found["taste"].failed
     assert "needs 20 dev pairs labelled on 'taste'" in found["taste"].error
     assert not found["strength"].failed
+
+
+def llm_folder(path: Path, url: str, **more: Any) -> JobFolder:
+    """The folder of a run of a language model over the 24 teas, one call at a time."""
+    folder = JobFolder(path / "job")
+    judge = LlmSpec(model="fake-hash-grader", base_url=url, concurrency=1, **more)
+    payload = {
+        "judge": judge.model_dump(mode="json"), "cache": str(path / "cache"), "code_revision": "abc",
+    }  # fmt: skip
+    folder.create(JobSpec(id="job", kind="judge_run", title="run", created_at=START, payload=payload))
+    (folder.path / "policy.yaml").write_text(policy_text(version(1)), encoding="utf-8")
+    write_pairs(folder.path / "pairs.jsonl", TEAS, dict.fromkeys([p.id for p in TEAS], "dev"))
+    return folder
+
+
+@pytest.fixture
+def signals() -> Iterator[None]:
+    """The worker sets its own handler of SIGTERM, which outlives it."""
+    handler = signal.getsignal(signal.SIGTERM)
+    yield
+    signal.signal(signal.SIGTERM, handler)
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_run_that_ends_at_its_cap_says_who_judged_and_how_long(tmp_path: Path) -> None:
+    with FakeProvider(delay_s=0.02) as provider:
+        folder = llm_folder(tmp_path, provider.base_url, cap_tokens=6_000, params={"max_tokens": 100})
+        assert main([str(folder.path)]) == 0
+        calls = provider.calls
+    result = folder.result()
+    assert result is not None
+    assert (result.status, result.data["code_revision"]) == ("capped", "abc")
+    assert "cap of 6,000 tokens" in result.error
+    assert result.data["judge"]["name"] == "fake-hash-grader"
+    assert (
+        "template" in result.data["judge"]["params"]
+    )  # the judge's own identity, not what it was started with
+    assert 0 < calls < 24
+    assert result.data["seconds"] >= 0.02 * calls  # one call after the other
+
+
+@pytest.mark.usefixtures("signals")
+def test_a_run_that_fails_midway_says_so_too_and_its_time_adds_up(tmp_path: Path) -> None:
+    with FakeProvider([graded()] * 3 + [error(401)], delay_s=0.02) as provider:
+        folder = llm_folder(tmp_path, provider.base_url)
+        assert main([str(folder.path)]) == 1
+        result = folder.result()
+        assert result is not None
+        assert (result.status, len(list(folder.verdicts()))) == ("failed", 3)
+        assert "401" in result.error
+        assert result.data["judge"]["name"] == "fake-hash-grader"
+        first = result.data["seconds"]
+        assert first >= 0.02 * 4
+        assert main([str(folder.path)]) == 0
+        assert provider.calls == 4 + 21
+    again = folder.result()
+    assert again is not None
+    assert again.data["seconds"] >= first + 0.02 * 21
+
+
+def test_what_happens_before_there_is_a_judge_leaves_no_identity(folder: Path) -> None:
+    broken_policy(folder)
+    assert main([str(folder)]) == 1
+    result = JobFolder(folder).result()
+    assert result is not None
+    assert result.data == {}
 
 
 def test_a_wrong_use_is_a_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:

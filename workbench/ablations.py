@@ -198,10 +198,6 @@ def _judge(workspace: Workspace, found: RunComparison) -> LlmSpec:
     Raises:
         Refused: where an ablation of these runs cannot be done.
     """
-    if found.a.judge.hash != found.b.judge.hash:
-        raise Refused(
-            "A and B were graded by different judges.", "An ablation needs one judge under both policies."
-        )
     if found.policy_a.content_hash == found.policy_b.content_hash:
         raise Refused("A and B were graded under the same policy.", "There is no edit to take apart.")
     if found.truth.split != "dev":
@@ -214,6 +210,10 @@ def _judge(workspace: Workspace, found: RunComparison) -> LlmSpec:
         raise Refused(
             f"{found.b.label} is no run of a language model that was asked from here.",
             "Only such a judge can be asked again.",
+        )
+    if found.a.judge.hash != found.b.judge.hash:
+        raise Refused(
+            "A and B were graded by different judges.", "An ablation needs one judge under both policies."
         )
     judge = checked_llm(validate(LlmSpec, job.spec.payload["judge"], "the judge of the run"))
     return judge.model_copy(update={"delivery": "calls"})

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
@@ -18,20 +19,65 @@ CapTokens = Annotated[int | None, typer.Option(help="Stop before it has taken mo
 CapSeconds = Annotated[float | None, typer.Option(help="Send nothing after so many seconds.")]
 app = group("Judge runs.")
 
+_FIELDS = {
+    "base_url": "base_url",
+    "api_key_env": "api_key_env",
+    "concurrency": "concurrency",
+    "repeats": "repeats",
+    "repeat": "repeat",
+    "rpm": "requests_per_minute",
+    "tpm": "tokens_per_minute",
+    "cap_usd": "cap_usd",
+    "cap_tokens": "cap_tokens",
+    "cap_seconds": "cap_seconds",
+}
+"""Option -> field of a language model's spec."""
+_MODES = {
+    "mode": "scope",
+    "level_order": "level_order",
+    "dimension_order": "dimension_order",
+    "reason": "reason",
+    "pairs_per_call": "pairs_per_call",
+}
+"""Option -> field of how it is asked."""
+
 
 @app.command("run")
 def judge_run(
+    context: typer.Context,
     policy: Annotated[str, typer.Argument(help="Policy, or policy@version.")],
     golden: Annotated[
         str | None, typer.Option(help="Golden set; default: the one named like the policy.")
     ] = None,
     judge: Annotated[
-        str, typer.Option(help="baseline, checkpoint:NAME, or a model such as openai/gpt-5-mini.")
+        str,
+        typer.Option(
+            help="baseline, checkpoint:NAME, plugin:NAME, a model such as openai/gpt-5-mini, or a saved judge."
+        ),
     ] = "baseline",
+    judge_file: Annotated[
+        Path | None,
+        typer.Option(help="YAML file that describes the judge: an ensemble, a cascade, or any other."),
+    ] = None,
     base_url: Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server.")] = None,
     api_key_env: Annotated[str | None, typer.Option(help="Environment variable that holds the key.")] = None,
     concurrency: Annotated[int, typer.Option(help="Calls in flight at once.")] = 16,
+    repeats: Annotated[
+        int, typer.Option(help="Answers that are drawn for each question and settled as one.")
+    ] = 1,
     repeat: Annotated[int, typer.Option(help="Repeat index: another one samples anew.")] = 0,
+    batch: Annotated[
+        bool, typer.Option("--batch", help="Through the provider's batch API: half price, within 24 hours.")
+    ] = False,
+    calibrated: Annotated[
+        Literal["temperature", "isotonic"] | None,
+        typer.Option(help="Calibrate its probabilities on the dev labels; its grades stay."),
+    ] = None,
+    temperature: Annotated[float | None, typer.Option(help="Sampling temperature.")] = None,
+    max_tokens: Annotated[int | None, typer.Option(help="Longest answer, in tokens.")] = None,
+    logprobs: Annotated[
+        bool, typer.Option("--logprobs", help="Ask for log-probabilities: how sure it is of each grade.")
+    ] = False,
     mode: Annotated[
         Literal["all", "dimension"],
         typer.Option(help="Ask about all dimensions in one call, or with one call a dimension."),
@@ -55,32 +101,23 @@ def judge_run(
     wait: Annotated[bool, typer.Option(help="Wait for the end.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Run a judge with a policy version over a golden set; 1 when the run fails or stops at a cap."""
-    from workbench.judge_choice import judge_from_text
+    """Run a judge with a policy version over a golden set; 1 when the run fails or stops at a cap.
+
+    A judge from a file and a saved judge bring their own settings; an option that is given replaces one of them.
+    """
     from workbench.judge_runs import start_run
 
     workspace = ready()
     name, version = name_and_version(policy)
-    spec = judge_from_text(
-        judge, base_url=base_url, api_key_env=api_key_env, concurrency=concurrency, repeat=repeat
-    )
-    asked = {
-        "scope": mode,
-        "level_order": level_order,
-        "dimension_order": dimension_order,
-        "reason": reason,
-        "pairs_per_call": pairs_per_call,
-    }
-    limits = {
-        "requests_per_minute": rpm,
-        "tokens_per_minute": tpm,
-        "cap_usd": cap_usd,
-        "cap_tokens": cap_tokens,
-        "cap_seconds": cap_seconds,
+    # Only what was written on the command line: a default must not replace what a file says.
+    given = {
+        option: value
+        for option, value in context.params.items()
+        if (source := context.get_parameter_source(option)) is not None and source.name != "DEFAULT"
     }
     run = start_run(
         workspace,
-        _with_settings(spec, asked, limits),
+        _chosen_judge(judge, given),
         policy=name,
         version=version,
         golden=golden or name,
@@ -101,7 +138,10 @@ def judge_resume(
     wait: Annotated[bool, typer.Option(help="Wait for the end.")] = True,
     as_json: Json = False,
 ) -> None:
-    """Go on with a run that failed, was stopped or stopped at a cap; answers it has are not asked for again."""
+    """Go on with a run that failed, was stopped or stopped at a cap; answers it has are not asked for again.
+
+    Of a finished run, the pairs with a failed judgement are asked again, and no others.
+    """
     from workbench import jobs
     from workbench.errors import BadInput
 
@@ -117,19 +157,60 @@ def judge_resume(
     _followed(workspace, workspace.store.run(found.id), wait, as_json)
 
 
-def _with_settings(spec: JudgeSpec, mode: dict[str, Any], limits: dict[str, Any]) -> JudgeSpec:
+def _chosen_judge(name: str, given: dict[str, Any]) -> JudgeSpec:
+    """Return the judge that is named or described in a file, with the options that were given."""
     from workbench.errors import BadInput
-    from workbench.prompt_mode import PromptMode
-    from workbench.run import LlmSpec
+    from workbench.judge_choice import judge_from_file, judge_from_text
+    from workbench.run import CalibratedSpec, CascadeSpec, EnsembleSpec
     from workbench.yamltext import validate
 
-    asked = validate(PromptMode, mode, "The mode")
-    given = {name: value for name, value in limits.items() if value is not None}
+    if "judge_file" in given:
+        if "judge" in given:
+            raise BadInput("Both --judge and --judge-file are given.", "Give one of them.")
+        spec = judge_from_file(given["judge_file"])
+    else:
+        spec = judge_from_text(name, base_url=given.get("base_url"))
+    spec = _with_settings(spec, given)
+    method = given.get("calibrated")
+    if method is None:
+        return spec
+    if isinstance(spec, EnsembleSpec | CascadeSpec):
+        raise BadInput(
+            "A judge that consists of several is not calibrated as a whole.",
+            "Calibrate its members in the file (kind: calibrated).",
+        )
+    inner = spec.judge if isinstance(spec, CalibratedSpec) else spec
+    return validate(CalibratedSpec, {"judge": inner.model_dump(), "method": method}, "The judge")
+
+
+def _with_settings(spec: JudgeSpec, given: dict[str, Any]) -> JudgeSpec:
+    from workbench.errors import BadInput
+    from workbench.prompt_mode import PromptMode
+    from workbench.run import CalibratedSpec, CascadeSpec, EnsembleSpec, LlmSpec
+    from workbench.yamltext import validate
+
+    fields = {_FIELDS[option]: value for option, value in given.items() if option in _FIELDS}
+    mode = {_MODES[option]: value for option, value in given.items() if option in _MODES}
+    params: dict[str, Any] = {name: given[name] for name in ("temperature", "max_tokens") if name in given}
+    if given.get("logprobs"):
+        params |= {"logprobs": True, "top_logprobs": 20}  # the most that OpenAI gives
+    if given.get("batch"):
+        fields["delivery"] = "batch"
+    if not (fields or mode or params):
+        return spec
     if isinstance(spec, LlmSpec):
-        return validate(LlmSpec, spec.model_dump() | {"mode": asked} | given, "The judge")
-    if given or asked != PromptMode():
-        raise BadInput("This judge makes no calls.", "Modes, limits and caps are for language models.")
-    return spec
+        asked = validate(PromptMode, spec.mode.model_dump() | mode, "The mode")
+        changed = spec.model_dump() | fields | {"mode": asked, "params": spec.params | params}
+        return validate(LlmSpec, changed, "The judge")
+    if isinstance(spec, CalibratedSpec):
+        inner = _with_settings(spec.judge, given)
+        return validate(CalibratedSpec, spec.model_dump() | {"judge": inner.model_dump()}, "The judge")
+    if isinstance(spec, EnsembleSpec | CascadeSpec):
+        raise BadInput(
+            "This judge consists of several, and the options are for one model.",
+            "Write modes, limits and caps beside each member in the file.",
+        )
+    raise BadInput("This judge makes no calls.", "Modes, limits and caps are for language models.")
 
 
 def _followed(workspace: Workspace, run: Run, wait: bool, as_json: bool) -> None:

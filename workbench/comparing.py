@@ -17,6 +17,7 @@ from workbench.errors import NotFound, Refused
 from workbench.evaluation import (
     Grades,
     LabelChoice,
+    MatrixRow,
     SplitChoice,
     Truth,
     grades,
@@ -352,3 +353,46 @@ def _meta_of(workspace: Workspace, golden: str, version: int) -> dict[str, dict[
         pair_id: {str(field): str(value) for field, value in json.loads(meta).items()}
         for pair_id, meta in zip(members["pair_id"], members["meta"], strict=True)
     }
+
+
+def matrix_among(
+    workspace: Workspace,
+    runs: Sequence[Run],
+    *,
+    split: SplitChoice = "dev",
+    labels: LabelChoice = "live",
+    among: Mapping[str, str],
+) -> list[MatrixRow]:
+    """Return the agreement of each run on the pairs with certain values in their metadata.
+
+    Raises:
+        NotFound: if no pair has what ``among`` asks for.
+    """
+    mark = workspace.store.labels_mark(runs[0].golden) if labels == "live" and runs else 0
+    chosen = tuple(sorted(among.items()))
+    return [
+        MatrixRow(run, _agreements_among(workspace, run.model_dump_json(), split, labels, chosen, mark))
+        for run in runs
+    ]
+
+
+@lru_cache(maxsize=64)
+def _agreements_among(
+    workspace: Workspace,
+    run_json: str,
+    split: SplitChoice,
+    labels: LabelChoice,
+    among: tuple[tuple[str, str], ...],
+    mark: int,
+) -> dict[str, Agreement]:
+    run = Run.model_validate_json(run_json)
+    human = truth(workspace, run.golden, version=run.golden_version, split=split, labels=labels)
+    human = among_pairs(human, _with_values(workspace, human, run.golden_version, dict(among)))
+    policy = workspace.store.policy(run.policy, run.policy_version)
+    return _agreements(grades(workspace, run, human.pair_ids), human, policy)
+
+
+def noise_bands(workspace: Workspace, run: Run, *, split: SplitChoice = "dev") -> dict[str, float | None]:
+    """Return how far κ moved between repeats of a run's judge, by dimension; None without repeats."""
+    human = truth(workspace, run.golden, version=run.golden_version, split=split)
+    return judge_noise(workspace, run, human, workspace.store.policy(run.policy, run.policy_version))

@@ -120,12 +120,16 @@ def overall_causes(
 
 @dataclass(frozen=True)
 class ClauseRow:
-    """One change of the policy and the flips tied to it. A flip tied to several changes counts in each of them."""
+    """One change of the policy and the flips tied to it. A flip tied to several changes counts in each of them.
+
+    What is merely possible counts beside the rest, in ``possible``: it would drown what is known.
+    """
 
     change: Change | None  # None: flips that no change is tied to
     fixed: int
     broken: int
     changed: int
+    possible: int
     how: Mapping[How, int]
     examples: tuple[tuple[str, str], ...]  # (pair id, dimension): broken first, the widest first
 
@@ -136,7 +140,7 @@ class ClauseRow:
 
     @property
     def flips(self) -> int:
-        """How many flips are tied to the change."""
+        """How many flips are tied to the change by experiment, by citation or because it is the only one."""
         return self.fixed + self.broken + self.changed
 
     @property
@@ -149,7 +153,7 @@ EXAMPLES = 5
 
 
 def by_clause(flips: Sequence[Flip], changes: Sequence[Change]) -> list[ClauseRow]:
-    """Return one row a judged change of the policy, those with most flips first, and a last one for noise.
+    """Return one row a judged change of the policy, those with most flips tied to them first; a last one for noise.
 
     Changes to which no flip is tied have a row too: that an edit moved nothing is an answer. Overall grades are left
     out, as they follow from the dimensions; changes of the rule have rows where overall flips are tied to them.
@@ -159,33 +163,31 @@ def by_clause(flips: Sequence[Flip], changes: Sequence[Change]) -> list[ClauseRo
         mine = [f for f in flips if any(name_of(c.change) == name_of(change) for c in f.causes)]
         if change.judged or mine:
             rows.append(_row(change, mine))
-    rows.sort(key=lambda row: -row.flips)
+    rows.sort(key=lambda row: (-row.flips, -row.possible))
     noise = [flip for flip in flips if flip.noise]
     return [*rows, _row(None, noise)] if noise else rows
 
 
 def _row(change: Change | None, flips: Sequence[Flip]) -> ClauseRow:
-    tally = {outcome: sum(f.outcome == outcome for f in flips) for outcome in get_args(FlipOutcome)}
-    how = {
-        name: sum(
-            any(
-                c.how == name and change is not None and name_of(c.change) == name_of(change)
-                for c in f.causes
-            )
-            for f in flips
-        )
-        for name in HOW
-    }
+    how = {name: [f for f in flips if change is not None and (change_in(f, change) == name)] for name in HOW}
+    sure = [f for f in flips if change is None or change_in(f, change) != "possible"]
+    tally = {outcome: sum(f.outcome == outcome for f in sure) for outcome in get_args(FlipOutcome)}
     order = {"broken": 0, "fixed": 1, "changed": 2}
-    first = sorted(flips, key=lambda f: (order[f.outcome], -abs(f.b - f.a), f.pair_id))[:EXAMPLES]
+    first = sorted(sure or flips, key=lambda f: (order[f.outcome], -abs(f.b - f.a), f.pair_id))[:EXAMPLES]
     return ClauseRow(
         change=change,
         fixed=tally["fixed"],
         broken=tally["broken"],
         changed=tally["changed"],
-        how={name: count for name, count in how.items() if count},
+        possible=len(how["possible"]),
+        how={name: len(found) for name, found in how.items() if found},
         examples=tuple((f.pair_id, f.dimension) for f in first),
     )
+
+
+def change_in(flip: Flip, change: Change) -> How | None:
+    """Return how a flip is tied to a change, None where it is not."""
+    return next((cause.how for cause in flip.causes if name_of(cause.change) == name_of(change)), None)
 
 
 @dataclass(frozen=True)

@@ -12,15 +12,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Annotated, Literal, get_args
+from typing import TYPE_CHECKING, Annotated, Literal, get_args
 
-import numpy as np
-import numpy.typing as npt
-import pandas as pd
 from pydantic import AfterValidator, Field, StringConstraints, model_validator
 
-from workbench.dawid_skene import dawid_skene
 from workbench.identity import Value, content_hash, keepable
+
+if TYPE_CHECKING:  # half a second: a judge over HTTP grades pairs and sees no table of labels
+    import numpy as np
+    import numpy.typing as npt
+    import pandas as pd
 
 NOT_GRADED = -1
 """No grade: nobody labelled it, or the judge failed on it. As a label: the labeler takes back what they said."""
@@ -88,6 +89,8 @@ class Label(Value):
 
 def label_table(labels: Iterable[Label]) -> pd.DataFrame:
     """Return labels as a data frame with ``LABEL_COLUMNS``; ``at`` in UTC."""
+    import pandas as pd
+
     rows = [
         (x.pair_id, x.dimension, x.grade, x.labeler, x.at.astimezone(UTC), x.note, x.source) for x in labels
     ]
@@ -96,6 +99,9 @@ def label_table(labels: Iterable[Label]) -> pd.DataFrame:
 
 def typed_labels(frame: pd.DataFrame) -> pd.DataFrame:
     """Return a label frame with its column types fixed: whole grades, times in UTC to the microsecond."""
+    import numpy as np
+    import pandas as pd
+
     at = pd.to_datetime(frame["at"], utc=True).astype("datetime64[us, UTC]")
     return frame[LABEL_COLUMNS].assign(at=at).astype({"grade": np.int_})
 
@@ -168,6 +174,9 @@ def settle(
     gave, N/A among them, and adjudications are known truth. *Unrateable* is no vote, nor is a withdrawn label; a pair
     without votes is ``NOT_GRADED``.
     """
+    import numpy as np
+    import pandas as pd
+
     position = pd.Index(pair_ids).unique()
     mine = labels[labels["dimension"] == dimension]
     cast, decided = votes(mine), adjudicated(mine)
@@ -182,6 +191,9 @@ def settle(
 
 def _by_count(cast: pd.DataFrame, position: pd.Index, rule: ConsensusRule) -> npt.NDArray[np.int_]:
     """Return what votes settle on by majority or median."""
+    import numpy as np
+    import pandas as pd
+
     where = position.get_indexer(pd.Index(cast["pair_id"]))
     asked = where >= 0
     grades = cast["grade"].to_numpy(dtype=np.int_)[asked]
@@ -209,6 +221,11 @@ def _by_count(cast: pd.DataFrame, position: pd.Index, rule: ConsensusRule) -> np
 
 def _by_care(cast: pd.DataFrame, decided: pd.DataFrame, position: pd.Index) -> npt.NDArray[np.int_]:
     """Return what votes settle on by Dawid-Skene, learnt from every vote, for the pairs of ``position``."""
+    import numpy as np
+    import pandas as pd
+
+    from workbench.dawid_skene import dawid_skene
+
     settled = np.full(len(position), NOT_GRADED, dtype=np.int_)
     if cast.empty:
         return settled
@@ -282,6 +299,8 @@ def draw_splits(
 
 def coverage(settled: npt.NDArray[np.int_], levels: Sequence[int]) -> dict[int, int]:
     """Return how many pairs settled on each level, N/A and not graded included (as their negative codes)."""
+    import numpy as np
+
     values, counts = np.unique(settled, return_counts=True)
     found = dict(zip(values.tolist(), counts.tolist(), strict=True))
     return {level: found.get(level, 0) for level in (*levels, NOT_APPLICABLE, NOT_GRADED)}

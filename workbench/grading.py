@@ -6,22 +6,26 @@ A line is written the moment a verdict is there, so a job that was stopped or ki
 from __future__ import annotations
 
 import asyncio
-import json
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-import pandas as pd
-
+from workbench.errors import BadInput, NotFound
 from workbench.files import read_text
 from workbench.golden import Pair, Split, typed_labels
 from workbench.jobfolder import JobFolder
-from workbench.judges.build import Inputs
+from workbench.judges.inputs import Inputs
+from workbench.outcomes import Outcomes
+from workbench.pair_file import PairFile, PairSubset
 from workbench.policy import Policy
 from workbench.run import Charged, Judge, Reporter
 from workbench.yamltext import YamlText, validate
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -36,22 +40,34 @@ class Graded:
 def read_inputs(folder: Path) -> Inputs:
     """Return what a grading job was given: the policy, the pairs with their splits, the dev labels.
 
+    Only the policy is read at once; pairs, splits and labels are when a judge asks for them.
+
     Raises:
         WorkbenchError: if a file is missing or damaged; names it.
     """
-    policy = read_policy(folder)
-    pairs = list(read_pairs(folder))
-    labels = typed_labels(pd.read_parquet(folder / "labels.parquet"))
-    return Inputs(policy, tuple(pair for pair, _ in pairs), {pair.id: split for pair, split in pairs}, labels)
+    pairs = PairFile(folder / "pairs.jsonl")
+    return Inputs(read_policy(folder), pairs, pairs.splits, lambda: _read_labels(folder / "labels.parquet"))
 
 
 def read_pairs(folder: Path) -> Iterator[tuple[Pair, Split]]:
     """Yield the pairs of a grading job with their splits, in the order in which they were written."""
-    with (folder / "pairs.jsonl").open(encoding="utf-8") as file:
-        for line in file:
-            data = json.loads(line)
-            split = data.pop("split")
-            yield Pair.model_validate(data), split
+    return PairFile(folder / "pairs.jsonl").with_splits()
+
+
+def _read_labels(path: Path) -> pd.DataFrame:
+    import pandas as pd  # a judge over HTTP reads no labels, and need not wait for this
+
+    try:
+        return typed_labels(pd.read_parquet(path))
+    except FileNotFoundError as error:
+        raise NotFound(
+            f"There is no file {path}.", "Start the job anew: it writes its inputs again."
+        ) from error
+    except (OSError, ValueError, KeyError) as error:
+        said = " ".join(str(error).split())
+        raise BadInput(
+            f"{path} is no table of labels ({said}).", "Start the job anew: it writes its inputs again."
+        ) from error
 
 
 def read_policy(folder: Path) -> Policy:
@@ -87,19 +103,22 @@ def grade(
         WorkbenchError: if going on is pointless; the lines written so far stay.
     """
     folder.ready_to_append("judgements.jsonl")
-    graded: dict[str, set[str]] = {}
+    outcomes = Outcomes()
     first = folder.period_start()
     for number, verdict in enumerate(folder.verdicts()):
         if number >= first and isinstance(judge, Charged):
             judge.charge(verdict.usage)
-        graded.setdefault(verdict.pair_id, set()).update(
-            judgement.dimension for judgement in verdict.judgements if not judgement.failed
-        )
-    left = [pair for pair in pairs if graded.get(pair.id, set()) != set(policy.keys)]
+        outcomes.add(verdict)
+    left = pairs
+    if outcomes.pairs:
+        left = PairSubset(pairs, (not outcomes.graded(pair.id, policy.keys) for pair in pairs))
     started = time.monotonic()
     done = before + len(pairs) - len(left)
-    failed = asyncio.run(_stream(judge, policy, left, folder, reporter, done, total or len(pairs)))
-    seconds = time.monotonic() - started
+    try:
+        failed = asyncio.run(_stream(judge, policy, left, folder, reporter, done, total or len(pairs)))
+    finally:
+        seconds = time.monotonic() - started
+        folder.add_seconds(seconds)
     reporter.log(f"graded {len(left)} pairs in {seconds:.1f} s, {failed} judgements failed")
     return Graded(len(left), failed, seconds)
 
@@ -107,7 +126,7 @@ def grade(
 async def _stream(
     judge: Judge,
     policy: Policy,
-    left: list[Pair],
+    left: Sequence[Pair],
     folder: JobFolder,
     reporter: Reporter,
     done: int,

@@ -16,6 +16,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
+from pydantic import ValidationError
+
 from workbench.errors import BadInput
 from workbench.files import write_text
 from workbench.identity import Value
@@ -105,7 +107,8 @@ class JobFolder:
         Raises:
             BadInput: with the line, if one is not JSON.
         """
-        return list(_complete_lines(self.path / "metrics.jsonl"))
+        path = self.path / "metrics.jsonl"
+        return [_parsed(line, f"{path}, line {number}") for number, line in _complete_lines(path)]
 
     def verdicts(self) -> Iterator[Verdict]:
         """Yield the verdicts of ``judgements.jsonl`` that are complete.
@@ -114,8 +117,12 @@ class JobFolder:
             BadInput: with the line, if one is not a verdict.
         """
         path = self.path / "judgements.jsonl"
-        for number, line in enumerate(_complete_lines(path), start=1):
-            yield validate(Verdict, line, f"{path}, line {number}")
+        for number, line in _complete_lines(path):
+            try:
+                yield Verdict.model_validate_json(line)
+            except ValidationError:  # read again, slowly, for a sentence about what is wrong
+                where = f"{path}, line {number}"
+                yield validate(Verdict, _parsed(line, where), where)
 
     def log_tail(self, lines: int = 200) -> str:
         """Return the last lines of the log."""
@@ -140,7 +147,8 @@ class JobFolder:
 
     def start_period(self) -> None:
         """Count what a judge spends from here on: caps hold for a period, at first the whole job."""
-        write_text(self.path / "period", str(sum(1 for _ in _complete_lines(self.path / "judgements.jsonl"))))
+        lines = sum(1 for _ in _complete_lines(self.path / "judgements.jsonl"))
+        write_text(self.path / "period", str(lines))
 
     def period_start(self) -> int:
         """Return the number of verdict lines that were there when the period began.
@@ -155,6 +163,28 @@ class JobFolder:
             return 0
         except (OSError, ValueError) as error:
             raise BadInput(f"{path} is not a number of lines ({error}).", "Write 0 into it.") from error
+
+    def add_seconds(self, seconds: float) -> None:
+        """Add to the time that the job has worked, over all its starts.
+
+        Raises:
+            BadInput: if what is there is not what this method writes.
+        """
+        write_text(self.path / "seconds", repr(self.seconds() + seconds))
+
+    def seconds(self) -> float:
+        """Return how long the job has worked, in seconds; a start that was killed is not in it.
+
+        Raises:
+            BadInput: if the file is not what :meth:`add_seconds` writes.
+        """
+        path = self.path / "seconds"
+        try:
+            return float(path.read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            return 0.0
+        except (OSError, ValueError) as error:
+            raise BadInput(f"{path} is not a number of seconds ({error}).", "Write 0 into it.") from error
 
     def ready_to_append(self, name: str) -> None:
         """Cut off a last line that a killed worker left unfinished, so that appending is safe."""
@@ -177,9 +207,14 @@ class JobFolder:
 
 
 class FolderReporter:
-    """The worker's :class:`workbench.run.Reporter`: writes progress and metrics into the job's folder."""
+    """The worker's :class:`workbench.run.Reporter`: writes progress and metrics into the job's folder.
+
+    Attributes:
+        known: what the job's result is to say however the job ends: at a cap or with a failure, too.
+    """
 
     def __init__(self, folder: JobFolder) -> None:
+        self.known: dict[str, Any] = {}
         self._folder = folder
         self._started = datetime.now(UTC)
         self._written = 0.0
@@ -223,7 +258,8 @@ class FolderReporter:
         self._metrics.close()
 
 
-def _complete_lines(path: Path) -> Iterator[Any]:
+def _complete_lines(path: Path) -> Iterator[tuple[int, bytes]]:
+    """Yield the lines of a file with their numbers, from 1, but a last one that is cut short."""
     try:
         file = path.open("rb")
     except OSError:
@@ -232,7 +268,11 @@ def _complete_lines(path: Path) -> Iterator[Any]:
         for number, line in enumerate(file, start=1):
             if not line.endswith(b"\n"):
                 return
-            try:
-                yield json.loads(line)
-            except ValueError as error:
-                raise BadInput(f"{path}, line {number}: not JSON ({error}).", "Remove the line.") from error
+            yield number, line
+
+
+def _parsed(line: bytes, where: str) -> Any:
+    try:
+        return json.loads(line)
+    except ValueError as error:
+        raise BadInput(f"{where}: not JSON ({error}).", "Remove the line.") from error

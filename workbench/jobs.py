@@ -16,13 +16,14 @@ from typing import Any
 
 from workbench.errors import BadInput, NotFound
 from workbench.jobfolder import JobFolder
+from workbench.outcomes import Outcomes
 from workbench.run import JobKind, JobSpec, JobState, JudgeIdentity, LlmSpec, Run, RunTotals, Verdict
 from workbench.store import StoredCheckpoint, StoredJob
 from workbench.workspace import Workspace
 from workbench.yamltext import validate
 
 CAPS = ("cap_usd", "cap_tokens", "cap_seconds")
-_VERDICTS_A_WRITE = 2_000
+_VERDICTS_A_WRITE = 500  # more at a time is slower: Python looks through all that is held, again and again
 
 
 def new_id(kind: str) -> str:
@@ -243,14 +244,13 @@ class _Totals:
     def __init__(self) -> None:
         names = ("calls", "cache_hits", "input_tokens", "output_tokens", "cached_input_tokens")
         self._sums = dict.fromkeys(names, 0)
-        # A resumed run asks again where a judgement failed: the newest answer counts, and every call.
-        self._failed: dict[tuple[str, str], bool] = {}
+        self._outcomes = Outcomes()  # of each judgement the newest; calls are all counted
         self._cost: float | None = 0.0
 
     def add(self, verdicts: list[Verdict]) -> None:
         for verdict in verdicts:
             usage = verdict.usage
-            self._failed |= {(verdict.pair_id, j.dimension): j.failed for j in verdict.judgements}
+            self._outcomes.add(verdict)
             self._sums["calls"] += usage.calls
             self._sums["cache_hits"] += usage.from_cache
             self._sums["input_tokens"] += usage.input_tokens
@@ -263,9 +263,9 @@ class _Totals:
 
     def value(self, seconds: float) -> RunTotals:
         return RunTotals(
-            pairs=len({pair_id for pair_id, _ in self._failed}),
-            judgements=len(self._failed),
-            failed=sum(self._failed.values()),
+            pairs=self._outcomes.pairs,
+            judgements=self._outcomes.judgements,
+            failed=self._outcomes.failed,
             cost_usd=self._cost,
             seconds=seconds,
             **self._sums,

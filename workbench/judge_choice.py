@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
+import difflib
 import json
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from pydantic import TypeAdapter, ValidationError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from workbench.errors import BadInput
+from workbench.files import read_text
+from workbench.judges.batch_rules import batch_refusal
+from workbench.judges.ensemble import vote_weights
 from workbench.judges.keys import checked_url, refuse_secrets
 from workbench.prices import model_price
 from workbench.run import (
@@ -21,6 +30,7 @@ from workbench.run import (
     PluginSpec,
 )
 from workbench.workspace import Workspace
+from workbench.yamltext import Place, YamlText, describe
 
 _VARIABLE = re.compile("[A-Z_][A-Z0-9_]*")
 
@@ -44,8 +54,12 @@ def filled(workspace: Workspace, judge: JudgeSpec) -> JudgeSpec:
     if isinstance(judge, CalibratedSpec):
         return judge.model_copy(update={"judge": filled(workspace, judge.judge)})
     if isinstance(judge, EnsembleSpec):
+        vote_weights(judge.weights, len(judge.members))
+        _check_deliveries(judge)
         return judge.model_copy(update={"members": tuple(filled(workspace, m) for m in judge.members)})
     if isinstance(judge, CascadeSpec):
+        _check_first(judge.first)
+        _check_deliveries(judge)
         return judge.model_copy(
             update={"first": filled(workspace, judge.first), "second": filled(workspace, judge.second)}
         )
@@ -71,7 +85,8 @@ def checked_llm(judge: LlmSpec) -> LlmSpec:
 
     Raises:
         BadInput: for an address that cannot be used, or where a key or a password may have been given. What was
-            given is not repeated in the message. And for a cap on money where the model's price is not known.
+            given is not repeated in the message. And for a cap on money where the model's price is not known, and a
+            batch that cannot be had.
     """
     if judge.api_key_env and not _VARIABLE.fullmatch(judge.api_key_env):
         raise BadInput(
@@ -85,7 +100,36 @@ def checked_llm(judge: LlmSpec) -> LlmSpec:
             "known.",
             "Cap the tokens or the time instead.",
         )
+    if refusal := batch_refusal(judge):
+        raise BadInput(refusal)
+    if judge.delivery == "batch" and judge.repeats > 1:
+        raise BadInput(
+            "Several answers a question are not drawn through the batch API.",
+            f"Run {judge.repeats} batches, one for each repeat index from {judge.repeat} on; a run with "
+            f"{judge.repeats} repeats and delivery calls then finds their answers in the verdict cache.",
+        )
     return judge.model_copy(update={"base_url": checked_url(judge.base_url)}) if judge.base_url else judge
+
+
+def _check_deliveries(judge: EnsembleSpec | CascadeSpec) -> None:
+    """Refuse members in batches: pairs go through in small parts, and each would wait up to 24 hours."""
+    batched = next((model for model in models_of(judge) if model.delivery == "batch"), None)
+    if batched is not None:
+        raise BadInput(
+            f"{batched.model} is a member, and members are not delivered by batch.",
+            "Run it in a batch by itself first; as a member with delivery calls it then finds its answers in the "
+            "verdict cache.",
+        )
+
+
+def _check_first(judge: JudgeSpec) -> None:
+    """Refuse a first judge of a cascade of which it is known that nobody can say how sure it is."""
+    if isinstance(judge, LlmSpec) and judge.repeats == 1 and judge.params.get("logprobs") is not True:
+        raise BadInput(
+            f"{judge.model} is the first judge of a cascade and gives no probabilities, so nobody knows when it is "
+            "sure.",
+            "Ask it for log-probabilities (params: logprobs: true, top_logprobs: 20) or for several answers (repeats).",
+        )
 
 
 def _priced(judge: LlmSpec) -> bool:
@@ -96,6 +140,9 @@ def _priced(judge: LlmSpec) -> bool:
 def preliminary_identity(judge: JudgeSpec) -> JudgeIdentity:
     """Return what a run is called until its worker says exactly what the judge is."""
     if isinstance(judge, LlmSpec):
+        if judge.repeats > 1:
+            params = judge.params | {"repeats": judge.repeats}
+            return JudgeIdentity(kind="repeats", name=judge.model, params=params)
         return JudgeIdentity(kind="llm", name=judge.model, params=judge.params)
     return JudgeIdentity(kind=judge.kind, name=judge_name(judge))
 
@@ -126,22 +173,102 @@ def judge_from_text(
     api_key_env: str | None = None,
     concurrency: int = 16,
     repeat: int = 0,
+    known: Mapping[str, JudgeSpec] | None = None,
 ) -> JudgeSpec:
-    """Return the judge that a person names: ``baseline``, ``baseline-lexical``, ``checkpoint:NAME`` or a model id.
+    """Return the judge that a person names.
+
+    That is a name in ``known``, which wins and brings its own settings, or ``baseline``, ``baseline-lexical``,
+    ``checkpoint:NAME``, ``plugin:NAME`` or a model id.
 
     Raises:
         BadInput: for a text that names none.
     """
-    kind, _, name = text.strip().partition(":")
+    named = text.strip()
+    if known and named in known:
+        return known[named]
+    kind, _, name = named.partition(":")
     if kind == "checkpoint" and name:
         return CheckpointSpec(checkpoint=name)
-    if text in ("baseline", "baseline-lexical"):
-        return BaselineSpec(use_embeddings=False if text == "baseline-lexical" else None)
-    if not text.strip() or (base_url is None and "/" not in text):
+    if kind == "plugin" and name:
+        return PluginSpec(plugin=name)
+    if named in ("baseline", "baseline-lexical"):
+        return BaselineSpec(use_embeddings=False if named == "baseline-lexical" else None)
+    if not named or (base_url is None and "/" not in named):
+        close = difflib.get_close_matches(named, known or (), n=3)
         raise BadInput(
-            f"'{text}' is no judge.",
-            "Write baseline, checkpoint:NAME, provider/model (openai/gpt-5-mini), or a model with --base-url.",
+            f"'{text}' is no judge." + (f" Did you mean {' or '.join(close)}?" if close else ""),
+            "Write baseline, checkpoint:NAME, plugin:NAME, provider/model (openai/gpt-5-mini), a model with "
+            "--base-url, or the name of a saved judge.",
         )
     return LlmSpec(
-        model=text.strip(), base_url=base_url, api_key_env=api_key_env, concurrency=concurrency, repeat=repeat
+        model=named, base_url=base_url, api_key_env=api_key_env, concurrency=concurrency, repeat=repeat
     )
+
+
+def judge_from_yaml(text: str, where: str) -> JudgeSpec:
+    """Return the judge that a YAML document describes: the fields of a judge's spec, ``kind`` first.
+
+    Args:
+        where: names the document in errors (a file name).
+
+    Raises:
+        BadInput: for the first thing that is wrong, with its line and place.
+    """
+    source = YamlText(text, where)
+    if not isinstance(source.data, Mapping):
+        raise BadInput(
+            f"{where} is not a document with keys.", "It should start with 'kind: ensemble' or the like."
+        )
+    try:
+        judge: JudgeSpec = TypeAdapter(JudgeSpec).validate_python(source.data)
+    except ValidationError as error:
+        raise BadInput(*describe(_without_kinds(error, source.data), where, source)) from None
+    if judge.kind == "recorded":
+        raise BadInput(f"{where} describes a recorded judge, which is not run.", "Write another kind.")
+    return judge
+
+
+def judge_from_file(path: Path) -> JudgeSpec:
+    """Return the judge that a YAML file describes; see :func:`judge_from_yaml`.
+
+    Raises:
+        WorkbenchError: where the file cannot be read, or describes none.
+    """
+    return judge_from_yaml(read_text(path), path.name)
+
+
+def _without_kinds(error: ValidationError, data: Any) -> ValidationError:
+    """Return the error with places that are in the document: pydantic puts the kind of each judge among them."""
+    problems = error.errors(include_url=False)
+    told = [
+        InitErrorDetails(
+            type=PydanticCustomError(cast(Any, problem["type"]), cast(Any, _reason(problem))),
+            loc=_place(data, problem["loc"]),
+            input=problem["input"],
+        )
+        for problem in problems
+    ]
+    return ValidationError.from_exception_data(error.title, told)
+
+
+def _reason(problem: ErrorDetails) -> str:
+    if problem["type"] == "union_tag_not_found":
+        return "it does not say which kind of judge it is (kind: llm)"
+    if problem["type"] == "union_tag_invalid":
+        context = problem["ctx"]
+        return f"'{context['tag']}' is no kind of judge here; there is {context['expected_tags']}"
+    return problem["msg"]
+
+
+def _place(data: Any, where: Place) -> Place:
+    place: list[str | int] = []
+    at, kind_passed = data, False
+    for part in where:
+        if isinstance(at, Mapping) and not kind_passed and part == at.get("kind"):
+            kind_passed = True
+            continue
+        place.append(part)
+        within = isinstance(at, Mapping) and part in at
+        listed = isinstance(at, list) and isinstance(part, int) and part < len(at)
+        at, kind_passed = at[part] if within or listed else None, False
+    return tuple(place)

@@ -142,6 +142,17 @@ def meeting(workspace: Workspace, review_id: str) -> Meeting:
     return Meeting(review, found, tuple(items))
 
 
+def pulse(workspace: Workspace, review_id: str) -> str:
+    """Return a text that is another one once somebody moved on, decided or closed: cheap enough to ask each second.
+
+    Raises:
+        NotFound: if there is no such review.
+    """
+    found = workspace.store.review(review_id)
+    made = [decision.id for decision in workspace.store.review_decisions(found.golden, review_id)]
+    return repr((found.presenter, found.moved_at, found.closed_at, len(made), made[:1]))
+
+
 def _queue(workspace: Workspace, found: RunComparison, filters: Filters) -> list[Flip]:
     """Return the flips that a review is to look at, dimension by dimension, broken ones first."""
     flips = all_flips(workspace, found, ablated(workspace, found))
@@ -209,10 +220,15 @@ def decide(
         )
     if workspace.store.review(review.id).closed_at is not None:
         raise Refused("This review is closed.", "Open another one for what is left.")
+    decision_id = f"decision-{key or secrets.token_hex(8)}"
+    if key:  # the second click of a double click must not take back what the first one left
+        made = workspace.store.review_decisions(review.golden, review.id)
+        if (same := next((d for d in made if d.id == decision_id), None)) is not None:
+            return same
     _take_back_items(workspace, review.golden, flip, who)
     decision = workspace.store.add_decision(
         Decision(
-            id=f"decision-{key or secrets.token_hex(8)}",
+            id=decision_id,
             golden=review.golden,
             pair_id=flip.pair_id,
             dimension=flip.dimension,

@@ -10,6 +10,7 @@ from typing import Any
 
 from workbench.golden import Pair
 from workbench.judge_choice import checked_llm
+from workbench.judges.batch_rules import BATCH_SHARE, WITHIN
 from workbench.judges.cache import QuestionKeys, VerdictCache
 from workbench.judges.keys import key_in
 from workbench.judges.llm import LlmJudge
@@ -64,7 +65,7 @@ class RunPlan:
     plain_usd: float | None = None  # at list prices, nothing saved by the provider's prompt cache
     cached_usd: float | None = None  # at list prices, with that cache
     cost_unknown: str = ""  # why a cost at list prices is unknown
-    seconds: float | None = None
+    seconds: float | None = None  # None of a batch: ``time_from`` says how long at most
     time_from: str = ""  # where the time is known from
 
 
@@ -124,6 +125,7 @@ def run_plan(
     )
     plain, cached = _costs(cost, judge, found, calls)
     priced = _priced(runs, judge)
+    each = _cost_a_call(priced, judge) if priced else None
     sent = round(found.input_tokens * share)
     seconds, source = _time(runs, judge, calls, sent + round(answered))
     return RunPlan(
@@ -136,7 +138,7 @@ def run_plan(
         key_set=bool(variable and key_in(variable)),
         key_needed=needed,
         priced_by=priced,
-        cost_usd=calls * (priced.totals.cost_usd or 0.0) / priced.totals.calls if priced else None,
+        cost_usd=None if each is None else calls * each,
         checked=len(sample),
         calls=calls,
         known=round(found.known * share),
@@ -237,12 +239,15 @@ def _costs(
     """Return the cost of ``calls`` without and with the provider's prompt cache.
 
     Calls that go out in the first moment write the cache, as does the first of each system message; the others read.
+    A batch has its own price, and the cache is not counted on there.
     """
     if calls == 0:
         return 0.0, 0.0
     if cost.plain_usd is None:
         return None, None
     plain = cost.plain_usd * calls / PAIRS
+    if judge.delivery == "batch":
+        return plain * BATCH_SHARE, plain * BATCH_SHARE
     if cost.cached_usd is None or cost.cached_usd == cost.plain_usd:
         return plain, plain if cost.cached_usd is not None else None
     price = model_price(judge.model)
@@ -261,12 +266,14 @@ def _alike(judge: LlmSpec, runs: Sequence[Run]) -> list[Run]:
     return sorted(one, key=lambda run: bool(modes[run.id] != judge.mode.said()))
 
 
-def _time(runs: Sequence[Run], judge: LlmSpec, calls: int, tokens: int) -> tuple[float, str]:
-    """Return how long ``calls`` take, and from where that is known."""
+def _time(runs: Sequence[Run], judge: LlmSpec, calls: int, tokens: int) -> tuple[float | None, str]:
+    """Return how long ``calls`` take, and from where that is known. Of a batch it is known how long at most."""
+    if judge.delivery == "batch":
+        return (None, WITHIN) if calls else (0.0, "")
     for run in runs:
         same = (run.judge.kind, run.judge.name, run.status) == ("llm", judge.model, "finished")
         there = run.judge.params.get("endpoint", "") == (judge.base_url or "")
-        if same and there and run.totals.calls and run.totals.seconds > 0:
+        if same and there and not _by_batch(run) and run.totals.calls and run.totals.seconds > 0:
             seconds = calls * run.totals.seconds / run.totals.calls
             source = f"at the rate of its run of {run.created_at:%d %b %Y}"
             break
@@ -305,6 +312,18 @@ def _priced(runs: Sequence[Run], judge: LlmSpec) -> Run | None:
         if same and there and run.totals.calls and run.totals.cost_usd is not None:
             return run
     return None
+
+
+def _cost_a_call(run: Run, judge: LlmSpec) -> float:
+    """Return what a call of ``judge`` costs by what one cost in ``run``, which may have had the other delivery."""
+    each = (run.totals.cost_usd or 0.0) / run.totals.calls
+    if _by_batch(run) == (judge.delivery == "batch"):
+        return each
+    return each / BATCH_SHARE if _by_batch(run) else each * BATCH_SHARE
+
+
+def _by_batch(run: Run) -> bool:
+    return run.judge.params.get("delivery") == "batch"
 
 
 @lru_cache(maxsize=16)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from workbench import markup
+from workbench.judge_plan import JudgePlan, ModelPlan
 from workbench.run_plan import RunPlan
 from workbench.token_count import COUNTED_WITH
 
@@ -32,6 +33,26 @@ def plan_lines(plan: RunPlan) -> dict[str, str]:
     return lines
 
 
+def judge_lines(plan: JudgePlan) -> dict[str, str]:
+    """Return label -> what a run by any judge would send and take: of one model, or of all that it consists of."""
+    lines = plan_lines(plan.total)
+    if plan.at_most:
+        for name in ("calls", "input", "output", "cost", "time"):
+            if lines[name].startswith("about ") or lines[name][0].isdigit():
+                lines[name] = f"at most {lines[name]}"
+    if len(plan.parts) > 1:
+        for i, part in enumerate(plan.parts, start=1):
+            lines[f"{i}: {part.model.model}"] = _part(part)
+    return lines
+
+
+def _part(part: ModelPlan) -> str:
+    calls = markup.several(part.plan.calls, "call")
+    if not part.at_most:
+        return f"{calls}; cost {_cost(part.plan)}"
+    return f"at most {calls}, for the pairs of which the first is not sure; cost at most {_cost(part.plan)}"
+
+
 def _cost(plan: RunPlan) -> str:
     if plan.calls == 0:
         return "none: every answer is known"
@@ -47,7 +68,7 @@ def _cost(plan: RunPlan) -> str:
 
 def _time(plan: RunPlan) -> str:
     if plan.seconds is None:
-        return "unknown"
+        return plan.time_from or "unknown"
     if plan.calls == 0:
         return "none: nothing is sent"
     if plan.seconds < 90:

@@ -11,10 +11,12 @@ from workbench import job_cards, jobs, judge_choice, markup, trial_view, widgets
 from workbench.errors import WorkbenchError
 from workbench.golden import Pair
 from workbench.identity import content_hash
+from workbench.judge_words import asked_words, judge_words
 from workbench.policy import Body, Layout
 from workbench.run import BaselineSpec, CheckpointSpec, JudgeSpec, LlmSpec
-from workbench.store import Draft
+from workbench.store import Draft, StoredJob
 from workbench.token_count import COUNTED_WITH
+from workbench.trial_job import TrialSpec
 from workbench.trial_outcome import unanswered
 from workbench.trial_pairs import find_pairs, published_sets, sample_pairs
 from workbench.trial_plan import TrialPlan, cautions, judges_used, plan_trial
@@ -30,6 +32,7 @@ def draw(draft: Draft, base: Body, section: str, item: str) -> None:
 
     ``base`` and ``item`` are not needed: a trial is of the whole draft, beside the version that it began with.
     """
+    _begin(draft)
     try:
         judge = _judge(draft)
         golden, pairs = _pairs(draft)
@@ -45,12 +48,20 @@ def draw(draft: Draft, base: Body, section: str, item: str) -> None:
     _earlier(draft, section)
 
 
+def _begin(draft: Draft) -> None:
+    """Forget what was chosen for another draft: its judge, how that is asked and its pairs are no choice made here."""
+    if st.session_state.get("_trial_draft") not in (None, draft.id):
+        for name in ("judge", "way", "golden", "sample", "find", "pair"):
+            st.session_state.pop(f"trial_{name}", None)
+    st.session_state["_trial_draft"] = draft.id
+
+
 def _judge(draft: Draft) -> JudgeSpec | None:
     """Draw the choice of a judge; None while another model is not named yet."""
     space = widgets.workspace()
     options: dict[str, tuple[str, JudgeSpec | None]] = {}
     for spec in judges_used(space):
-        options[content_hash("asked", spec)] = (_llm_name(spec), spec)
+        options[content_hash("asked", spec)] = (judge_words(spec), spec)
     options["baseline"] = ("Baseline: similarities, needs no key", BaselineSpec())
     for found in space.store.checkpoints():
         if found.record["policy"] == draft.name:
@@ -58,12 +69,6 @@ def _judge(draft: Draft) -> JudgeSpec | None:
     options[OTHER] = ("Another language model …", None)
     chosen = st.selectbox("Judge", list(options), format_func=lambda key: options[key][0], key="trial_judge")
     return options[chosen][1] if chosen != OTHER else _other_model()
-
-
-def _llm_name(spec: LlmSpec) -> str:
-    where = f" at {spec.base_url}" if spec.base_url else ""
-    params = ", ".join(f"{name} {value}" for name, value in spec.params.items())
-    return f"{spec.model}{where}{f' ({params})' if params else ''}"
 
 
 def _other_model() -> JudgeSpec | None:
@@ -155,7 +160,7 @@ def _pasted(draft: Draft) -> list[Pair]:
 
 def _plan(plan: TrialPlan) -> None:
     """Draw what the trial takes, before anything is sent."""
-    answers = plan.pairs * plan.sides
+    answers = plan.questions
     under = "draft and published version" if plan.sides == 2 else "the draft alone: nothing is published yet"
     lines = {"grades": f"{markup.several(plan.pairs, 'pair')} under {under}"}
     if not plan.sends:
@@ -227,7 +232,7 @@ def _earlier(draft: Draft, section: str) -> None:
             st.session_state[_chosen(draft)] = chosen
         chosen = st.selectbox(
             "Trial", list(known), key=_chosen(draft),
-            format_func=lambda found: f"{known[found].spec.created_at:%d %b %H:%M:%S} · {known[found].spec.title}",
+            format_func=lambda found: _trial_name(known[found]),
         )  # fmt: skip
     try:
         found = trial(widgets.workspace(), chosen)
@@ -238,6 +243,13 @@ def _earlier(draft: Draft, section: str) -> None:
         _result(found, draft, section)
     else:
         st.fragment(_watch, run_every=1.0)(chosen, draft, section)
+
+
+def _trial_name(job: StoredJob) -> str:
+    """Return a trial as the list shows it: when, what, and how the model was asked where that is not as usual."""
+    judge = TrialSpec.model_validate(job.spec.payload).judge
+    asked = ", ".join(asked_words(judge)) if isinstance(judge, LlmSpec) else ""
+    return f"{job.spec.created_at:%d %b %H:%M:%S} · {job.spec.title}{f' ({asked})' if asked else ''}"
 
 
 def _watch(job_id: str, draft: Draft, section: str) -> None:
@@ -297,7 +309,7 @@ def _origin(found: Trial) -> str:
         else ""
     )
     cost = f" · cost {markup.money(usage.cost_usd)}" if usage.calls or cached else ""
-    judge = html.escape(judge_choice.preliminary_identity(found.spec.judge).name)
+    judge = html.escape(judge_words(found.spec.judge))
     return (
         f"{judge} on revision {found.spec.draft_revision}, by {html.escape(spec.author or 'nobody named')}, "
         f"{job_cards.ago(spec.created_at)}{calls}{cost}"

@@ -58,27 +58,97 @@ def test_without_runs_it_says_what_to_do(golden: Workspace, open_page: OpenPage)
     assert "No finished runs on this golden set." in text_of(open_page("compare"))
 
 
-def test_matrix_deltas_and_flips(golden: Workspace, open_page: OpenPage) -> None:
-    wrong, right = two_runs(golden)
-    page = open_page("compare", split="all", run=wrong, vs=right)
-    said = text_of(page)
+def test_the_matrix_opens_and_filters(golden: Workspace, open_page: OpenPage) -> None:
+    two_runs(golden)
+    page = open_page("compare", split="all")
+    table = page.dataframe[0].value
     # Labels 2, 0, 2, 0 against 0, 2, 0, 2: every pair is off by the whole scale, and kappa is -1; the right run has 1.
+    assert table["policy"].tolist() == ["v2", "v1", ""]
+    skills = table[table.columns[4]].tolist()
+    assert [cell.split(" ")[0] for cell in skills[:2]] == ["1.00", "−1.00"]
+    page.multiselect(key="versions").set_value(["v1"]).run()
+    assert page.dataframe[0].value["policy"].tolist() == ["v1", ""]
+    page = open_page("compare", split="all", sort="skills", versions="v1")
+    assert page.selectbox(key="sort").value == "skills"
+
+
+def test_a_against_b(golden: Workspace, open_page: OpenPage) -> None:
+    wrong, right = two_runs(golden)
+    said = text_of(open_page("compare", view="against", split="all", run=wrong, vs=right))
     assert "−1.00" in said
-    assert "1.00" in said
     # Both dev pairs and both holdout pairs went from wrong to right.
     assert '<span class="wb-chip wb-fixed">4</span>' in said
     assert "skills.1" in said, "the clause that changed is shown"
+    assert "What this set can tell: 2 queries graded by all; the error needs at least 10." in said
+
+
+def test_flips_are_tied_to_the_clause_that_changed(golden: Workspace, open_page: OpenPage) -> None:
+    wrong, right = two_runs(golden)
+    page = open_page("compare", view="flips", split="all", run=wrong, vs=right, dimensions="skills")
+    said = text_of(page)
+    assert "skills · skills.1" in said
+    assert "4 only change" in said
     table = page.dataframe[0].value
     assert table["outcome"].tolist() == ["fixed"] * 4
-    assert table[["human", "A", "B"]].values.tolist() == [[2, 0, 2], [0, 2, 0], [2, 0, 2], [0, 2, 0]]
+    assert sorted(table[["human", "A", "B"]].values.tolist()) == [
+        ["0", "2", "0"],
+        ["0", "2", "0"],
+        ["2", "0", "2"],
+        ["2", "0", "2"],
+    ]
+    assert set(table["tied to"]) == {"skills.1 (only change)"}
+    assert "none such is run on a holdout" in said
+    pair = golden.store.snapshot("bakers").pairs[0].id
+    opened = text_of(
+        open_page("compare", view="flips", split="all", run=wrong, vs=right, flip=f"{pair}/skills")
+    )
+    assert "labels (hover for who)" in opened
+
+
+def test_filters_of_flips_are_in_the_url(golden: Workspace, open_page: OpenPage) -> None:
+    wrong, right = two_runs(golden)
+    page = open_page("compare", view="flips", split="all", run=wrong, vs=right, outcomes="broken")
+    assert "No flip passes these filters." in text_of(page)
+    page = open_page(
+        "compare", view="flips", split="all", run=right, vs=wrong, direction="down", dimensions="skills"
+    )
+    assert page.dataframe[0].value["A"].tolist() == ["2", "2"]
+
+
+def test_a_review_is_opened_from_the_flips(golden: Workspace, open_page: OpenPage) -> None:
+    wrong, right = two_runs(golden)
+    page = open_page("compare", view="flips", run=wrong, vs=right)
+    button = next(b for b in page.button if b.label.startswith("Open a review of up to"))
+    button.click().run()
+    (review,) = golden.store.reviews("bakers")
+    assert (review.run_a, review.run_b, review.author) == (wrong, right, "anna")
+    assert all(key.endswith("/skills") for key in review.filters["pairs"])
+
+
+def test_several_runs_beside_one(golden: Workspace, open_page: OpenPage) -> None:
+    wrong, right = two_runs(golden)
+    page = open_page("compare", view="several", split="all", run=wrong)
+    page.multiselect(key="others").set_value([right]).run()
+    assert "ada · v2" in text_of(page)
+    assert "corrected by Holm over all runs and dimensions" in text_of(page)
+
+
+def test_the_gate_and_standing_in(golden: Workspace, open_page: OpenPage) -> None:
+    two_runs(golden)
+    said = text_of(open_page("compare", view="gate"))
+    assert "fit v2" in said
+    assert "not worse" in said
+    said = text_of(open_page("compare", view="labelers"))
+    assert "the test needs 3" in said
+    assert "judge taken for true" in said
 
 
 def test_the_url_chooses_runs_and_dimension(golden: Workspace, open_page: OpenPage) -> None:
     wrong, right = two_runs(golden)
-    page = open_page("compare", run=right, vs=wrong, dimension="wishes")
+    page = open_page("compare", view="against", run=right, vs=wrong, dimension="wishes")
     assert page.selectbox(key="run").value == right
     assert page.selectbox(key="vs").value == wrong
-    assert "No pair changed its grade on this dimension." in text_of(page)
+    assert page.segmented_control(key="dimension").value == "wishes"
 
 
 def test_looking_at_the_holdout_is_counted_once_a_visit(golden: Workspace, open_page: OpenPage) -> None:
@@ -94,5 +164,5 @@ def test_looking_at_the_holdout_is_counted_once_a_visit(golden: Workspace, open_
 
 def test_the_same_run_twice_is_no_comparison(golden: Workspace, open_page: OpenPage) -> None:
     wrong, _ = two_runs(golden)
-    page = open_page("compare", run=wrong, vs=wrong)
+    page = open_page("compare", view="against", run=wrong, vs=wrong)
     assert "same run" in page.info[0].value

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import pandas as pd
 import pytest
@@ -11,11 +12,12 @@ from job_samples import Held, answer, finish, folder_of, progress, publish, verd
 from page_samples import OpenPage, text_of
 from streamlit.testing.v1 import AppTest
 
-from workbench import jobs, judge_runs
+from workbench import jobs, judge_runs, markup
 from workbench.agreement import agreement
 from workbench.fake_provider import FakeProvider
+from workbench.prices import model_price
 from workbench.prompt import system_prompt
-from workbench.run import BaselineSpec, Run, Usage
+from workbench.run import BaselineSpec, JudgeIdentity, LlmSpec, Run, Usage
 from workbench.workspace import Workspace
 
 SECRET = "sk-a1b2c3d4e5f6"
@@ -96,9 +98,10 @@ def test_a_language_model_shows_what_it_would_send(
     page = name_model(open_page("runs", judge="llm"), "openai/gpt-5-mini")
     characters = len(system_prompt(space.store.policy("fit")))
     said = text_of(page)
-    assert f"{characters:,} characters, about" in said
-    assert "Tokens are counted with cl100k_base" in said
-    assert "unknown before the run" in said
+    assert f"{characters:,} characters, " in said
+    assert "tokens, counted with cl100k_base" in said
+    assert "10; answers known from the cache: 0" in said
+    assert 'cost</span></td><td><span style="overflow-wrap:anywhere">about $0.0' in said
     assert [w.value for w in page.warning] == [
         "`OPENAI_API_KEY` is not set where this app runs, so the run will fail. Set it and restart the app."
     ]
@@ -113,7 +116,8 @@ def test_the_cost_is_estimated_from_what_a_call_of_this_model_cost(
     space: Workspace, open_page: OpenPage, held: Held
 ) -> None:
     pairs = publish(space)
-    page = name_model(open_page("runs", judge="llm"), "openai/gpt-5-mini")
+    # Not in the price list, so that only the run before says what a call costs.
+    page = name_model(open_page("runs", judge="llm"), "openai/none-such")
     start_button(page).click().run()
     (run,) = space.store.runs()
     folder = folder_of(space, f"job-{run.id}")
@@ -123,7 +127,7 @@ def test_the_cost_is_estimated_from_what_a_call_of_this_model_cost(
     finish(folder)
     jobs.collect(space)
     page.run()
-    assert "about $7.50" in text_of(page)
+    assert "about $7.50, at what a call cost before" in text_of(page)
     table = page.dataframe[0].value
     assert (table["cost"][0], table["calls / cached"][0]) == ("$1.50", "2 / 8")
 
@@ -149,7 +153,9 @@ def test_how_it_is_asked_and_the_limits_reach_the_job(
 ) -> None:
     publish(space)
     page = name_model(open_page("runs", judge="llm"), "openai/gpt-5-mini")
-    assert {"How it is asked", "Limits"} <= {expander.label for expander in page.expander}
+    assert {"How it is asked", "Answers", "Delivery and limits"} <= {
+        expander.label for expander in page.expander
+    }
     page.selectbox(key="mode_scope").set_value("dimension")
     page.selectbox(key="mode_reason").set_value("none")
     page.number_input(key="mode_pairs_per_call").set_value(4)
@@ -157,8 +163,8 @@ def test_how_it_is_asked_and_the_limits_reach_the_job(
     assert not page.exception
     said = text_of(page)
     assert "one call per dimension, 4 pairs per call, no reason" in said
-    assert "not estimated when it is asked so" in said
-    assert "Tokens are estimates" not in said  # they would be those of another mode
+    # Ten pairs under two dimensions, each asked by itself, four pairs a call: three calls a dimension.
+    assert "6; answers known from the cache: 0" in said
     page.number_input(key="cap_usd").set_value(2.5)
     page.number_input(key="cap_tokens").set_value(5000)
     page.number_input(key="requests_per_minute").set_value(60)
@@ -294,6 +300,113 @@ def test_a_failed_run_says_why_and_is_resumed(space: Workspace, open_in_app: Ope
     again = space.store.run(run.id)
     assert again.status in ("queued", "running")
     assert again.error == ""
+
+
+def model_run(space: Workspace, model: str = "openai/gpt-5-mini", key: str = "m1", **more: Any) -> Run:
+    judge = LlmSpec(model=model, **more)
+    return judge_runs.start_run(space, judge, policy="fit", golden="bakers", author="anna", key=key)
+
+
+def test_a_run_that_stopped_at_its_cap_goes_on_with_another_one(
+    space: Workspace, open_in_app: OpenPage, held: Held
+) -> None:
+    pairs = publish(space)
+    run = model_run(space, cap_usd=0.5, cap_tokens=4000)
+    job_id = f"job-{run.id}"
+    folder = folder_of(space, job_id)
+    answer(folder, [verdict(pair, 2, 1) for pair in pairs[:3]])
+    finish(folder, "capped", "Stopped at the cap of $0.50: $0.4990 is spent.", "What was graded is kept.")
+    page = open_in_app("runs", run=run.id)
+    assert [w.value.replace("\\", "") for w in page.warning] == [
+        "Stopped at the cap of $0.50: $0.4990 is spent. What was graded is kept."
+    ]
+    assert not page.error
+    assert "Resume" not in labels(page)  # it would stop again at once
+    cap = page.number_input(key=f"cap:{job_id}:cap_usd")
+    assert cap.value == 0.5
+    cap.set_value(2.0)
+    page.number_input(key=f"cap:{job_id}:cap_tokens").set_value(None)
+    page.checkbox(key=f"cap:{job_id}:anew").set_value(True)
+    page.button(key=f"go_on:{job_id}").click().run()
+    assert not page.exception
+    assert not page.error
+    judge = folder.spec().payload["judge"]
+    assert (judge["cap_usd"], judge["cap_tokens"], judge["cap_seconds"]) == (2.0, None, None)
+    assert folder.period_start() == 3  # what the three answers took does not count any more
+    assert held.started == [job_id, job_id]
+    assert space.store.run(run.id).status in ("queued", "running")
+    jobs.resume(space, job_id, "anna", caps={"cap_usd": 9.0})  # the second click of a double click
+    assert held.started == [job_id, job_id]
+
+
+def test_a_capped_run_that_ends_at_another_cap_shows_the_newer_one(
+    space: Workspace, open_in_app: OpenPage, held: Held
+) -> None:
+    publish(space)
+    run = model_run(space, cap_tokens=4000)
+    job_id = f"job-{run.id}"
+    finish(folder_of(space, job_id), "capped", "Stopped at the cap of 4,000 tokens.")
+    page = open_in_app("runs", run=run.id)
+    page.number_input(key=f"cap:{job_id}:cap_tokens").set_value(8000)
+    page.button(key=f"go_on:{job_id}").click().run()
+    finish(folder_of(space, job_id), "capped", "Stopped at the cap of 8,000 tokens.")
+    page = open_in_app("runs", run=run.id)
+    assert page.number_input(key=f"cap:{job_id}:cap_tokens").value == 8000
+
+
+def test_what_failed_in_a_finished_run_is_asked_again(
+    space: Workspace, open_in_app: OpenPage, held: Held
+) -> None:
+    pairs = publish(space)
+    run = model_run(space)
+    job_id = f"job-{run.id}"
+    folder = folder_of(space, job_id)
+    bad = verdict(pairs[0], 0, 0, error="the reply is empty")
+    answer(folder, [bad, *(verdict(pair, 2, 1) for pair in pairs[1:])])
+    finish(folder)
+    page = open_in_app("runs", run=run.id)
+    assert page.button(key=f"retry_{job_id}").label == "Ask the 2 failed again"
+    page.button(key=f"retry_{job_id}").click().run()
+    assert not page.exception
+    assert held.started == [job_id, job_id]
+    answer(folder, [verdict(pairs[0], 2, 1)])
+    finish(folder)
+    page = open_in_app("runs", run=run.id)
+    assert space.store.run(run.id).totals.failed == 0
+    assert not [label for label in labels(page) if label.startswith("Ask the")]
+
+
+def test_what_a_run_took_and_saved_is_said(space: Workspace, open_in_app: OpenPage, held: Held) -> None:
+    pairs = publish(space)
+    run = model_run(space)
+    folder = folder_of(space, f"job-{run.id}")
+    paid = Usage(calls=1, input_tokens=1000, cached_input_tokens=250, output_tokens=50, cost_usd=0.02)
+    known = Usage(from_cache=True, cost_usd=0.0)
+    answer(folder, [verdict(pair, 2, 1, usage=paid if i < 8 else known) for i, pair in enumerate(pairs)])
+    finish(folder, judge=run.judge.model_dump(mode="json"), seconds=12.0)
+    said = text_of(open_in_app("runs", run=run.id))
+    price = model_price("openai/gpt-5-mini")
+    assert price is not None
+    # Eight calls of 1,000 tokens, a quarter of them from the provider's cache; two pairs at 0.16 / 8 each.
+    assert "8,000 tokens, 25% of it from the provider&#x27;s cache" in said
+    assert f"saved {markup.money(2000 * (price.input - price.cached_input))} at list prices" in said
+    assert "2 pairs known before; their cost: about $0.0400, at what its other pairs cost" in said
+
+
+def test_what_was_saved_at_an_own_server_is_unknown(
+    space: Workspace, open_in_app: OpenPage, held: Held
+) -> None:
+    pairs = publish(space)
+    run = model_run(space, "local", base_url="http://127.0.0.1:9/v1")
+    folder = folder_of(space, f"job-{run.id}")
+    paid = Usage(calls=1, input_tokens=1000, cached_input_tokens=500, output_tokens=50)
+    known = Usage(from_cache=True, cost_usd=0.0)
+    answer(folder, [verdict(pair, 2, 1, usage=paid if i else known) for i, pair in enumerate(pairs)])
+    judge = JudgeIdentity(kind="llm", name="local", params={"endpoint": "http://127.0.0.1:9/v1"})
+    finish(folder, judge=judge.model_dump(mode="json"))
+    said = text_of(open_in_app("runs", run=run.id))
+    assert "saved: unknown, a server of your own has no list price" in said
+    assert "1 pair known before; their cost: unknown, no pair has a known cost with this judge" in said
 
 
 def test_a_lost_job_can_be_resumed(space: Workspace, open_in_app: OpenPage, held: Held) -> None:

@@ -13,6 +13,7 @@ from trial_samples import fake, work
 from workbench import authoring, policy_edit
 from workbench.fake_provider import FakeProvider, Grade, Request, error, graded
 from workbench.golden import Pair
+from workbench.prompt_mode import PromptMode
 from workbench.run import BaselineSpec
 from workbench.store import Draft
 from workbench.trials import start_trial, trials_of
@@ -102,6 +103,28 @@ def test_one_pair_is_tried_by_the_baseline_and_started_once(
     assert (job.spec.author, job.spec.payload["golden"]) == ("anna", "bakers")
     assert start_button(page).key != first.key  # the second click of a double click finds no button
     assert "Stop" in [button.label for button in page.button]
+
+
+def test_the_mode_of_a_trial_is_shown_and_is_not_taken_over_to_another_draft(
+    space: Workspace, draft: Draft, pairs: list[Pair], held: Held
+) -> None:
+    judge = fake("http://127.0.0.1:9/v1").model_copy(update={"mode": PromptMode(reason="none")})
+    for key in ("k1", "k2"):
+        start_trial(space, draft, judge, pairs[:1], "anna", key)
+    page = opened()
+    named = "fake-hash-grader at http://127.0.0.1:9/v1 (no reason)"
+    assert page.selectbox(key="trial_judge").options[0] == named
+    assert all(
+        option.endswith("(no reason)") for option in page.selectbox(key=f"trial_open:{draft.id}").options
+    )
+    page.selectbox(key="trial_judge").set_value("baseline")
+    page.segmented_control(key="trial_way").set_value("30 dev pairs")
+    drawn(page)
+    # As if the page went on to another draft: what was chosen for this one is gone.
+    page.session_state["_trial_draft"] = "draft-elsewhere"
+    drawn(page)
+    assert page.segmented_control(key="trial_way").value == "A dev pair"
+    assert page.selectbox(key="trial_judge").value != "baseline"
 
 
 def test_a_pair_is_found_by_its_text(space: Workspace, draft: Draft, pairs: list[Pair]) -> None:

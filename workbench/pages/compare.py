@@ -1,164 +1,164 @@
-"""Compare: the matrix of runs, and the choice of two of them."""
+"""Compare: the matrix of runs, A against B, the flips and what made them, the release gate."""
 
 from __future__ import annotations
 
-import html
-
 import streamlit as st
 
-from workbench import charts, comparing, evaluation, markup, widgets
-from workbench.evaluation import MatrixRow
-from workbench.pages.compare_runs import against
+from workbench import (
+    against_panel,
+    comparing,
+    evaluation,
+    flip_panel,
+    gate_panel,
+    markup,
+    matrix_panel,
+    replacing,
+    replacing_panel,
+    widgets,
+)
+from workbench.evaluation import LabelChoice, SplitChoice
 from workbench.run import Run
+
+VIEWS = {
+    "matrix": "Matrix",
+    "against": "A against B",
+    "flips": "Flips",
+    "several": "A against several",
+    "gate": "Release gate",
+    "labelers": "Replacing labelers",
+}
+WHOLE = "all pairs"
 
 
 def page() -> None:
     """Draw the page from top to bottom."""
+    widgets.follow()
     widgets.header(
         "Compare", "How each judge and policy version agrees with the human labels, and what changed."
     )
+    widgets.flash()
     if not widgets.has_golden():
         return
     space = widgets.workspace()
-    choice = st.columns([2, 2, 3])
+    choice = st.columns([2, 2, 3, 3], vertical_alignment="bottom")
     with choice[0]:
         golden = widgets.choose_golden()
+    if golden is None:
+        return
     with choice[1]:
         split = widgets.pick(
-            st.segmented_control,
-            "Pairs",
-            ["dev", "holdout", "all"],
-            key="split",
+            st.segmented_control, "Pairs", ["dev", "holdout", "all"], key="split",
             help="Judges and students may learn from dev labels. The holdout shows what is left of it; every look at "
             "it is counted.",
-        )
+        )  # fmt: skip
     with choice[2]:
         labels = widgets.pick(
-            st.segmented_control,
-            "Labels",
-            ["live", "snapshot"],
-            key="labels",
+            st.segmented_control, "Labels", ["live", "snapshot"], key="labels",
             format_func={"live": "as of now", "snapshot": "frozen with the snapshot"}.get,
-        )
+        )  # fmt: skip
     runs = [run for run in space.store.runs(golden=golden) if run.status == "finished"]
     if not runs:
         widgets.empty(
             "No finished runs on this golden set.", "Start one on the Runs page; the baseline needs no key."
         )
         return
+    with choice[3]:
+        among = choose_slice(golden)
     if split != "dev":
         looks(golden, split, runs)
-    rows = evaluation.matrix(space, runs, split=split, labels=labels)
+    view = widgets.pick(
+        st.segmented_control, "View", list(VIEWS), key="view", format_func=VIEWS.get, label_visibility="collapsed"
+    )  # fmt: skip
     if space.store.golden(golden).sample:
         st.caption(
             "Sample: texts and labels of this golden set were written for the project. Not a measure of any real system."
         )
-    matrix(rows, golden, split)
-    a, b = choose_two(runs)
-    if a is None or b is None:
-        return
-    against(comparing.compare_runs(space, a, b, split=split, labels=labels))
+    if view == "matrix":
+        matrix_panel.draw(runs, golden, split, labels, among)
+    elif view == "gate":
+        gate_panel.draw(golden)
+    elif view == "labelers":
+        replacing_panel.draw(runs, split)
+    elif view == "several":
+        several(runs, split, labels)
+    else:
+        pair_of_runs(runs, view, split, labels, among)
+
+
+def choose_slice(golden: str) -> dict[str, str]:
+    """Draw the choice of a slice, bound to the URL; {} for all pairs."""
+    fields = comparing.slice_fields(widgets.workspace(), golden)
+    options = {WHOLE: {}} | {
+        f"{field}: {value}": {field: value} for field, values in fields.items() for value in values
+    }
+    if len(options) == 1:
+        return {}
+    return options[widgets.pick(st.selectbox, "Slice", list(options), key="slice")]
 
 
 def looks(golden: str, split: str, runs: list[Run]) -> None:
-    """Count a look at the holdout once a visit, and say how many there have been."""
+    """Count a look at the holdout once a visit, and say how many there have been and what luck can do with them."""
     space = widgets.workspace()
     seen = st.session_state.setdefault("_looked", set())
     if (golden, split) not in seen:
         seen.add((golden, split))
         evaluation.record_look(space, runs, widgets.who(), "Compare")
-    ledger = space.store.looks(golden)
-    people = markup.several(ledger["who"].nunique(), "person", "people")
-    st.warning(
-        f"You are looking at the holdout of {golden}. Runs looked at so far: {len(ledger)}, by {people}. The more often "
-        "it is looked at, the less its figures mean.",
-        icon=":material/visibility:",
+    use = replacing.holdout_use(space, golden)
+    people = markup.several(use.looks["who"].nunique(), "person", "people")
+    said = (
+        f"You are looking at the holdout of {golden}. Runs looked at so far: {len(use.looks)}, by {people}. The more often "
+        "it is looked at, the less its figures mean."
     )
+    if use.luck is not None:
+        said += (
+            f" The best of {use.luck.looks} policies that are all equally good would look better than it is by κ "
+            f"{use.luck.expected:.3f} on average, by up to {use.luck.at_most:.3f} in 95 of 100 cases."
+        )
+    st.warning(said, icon=":material/visibility:")
 
 
-def matrix(rows: list[MatrixRow], golden: str, split: str) -> None:
-    """Draw runs × dimensions: quadratic κ with its interval, coloured against the human ceiling."""
-    space = widgets.workspace()
-    newest = space.store.policy(space.store.golden(golden).policy)
-    titles = markup.titles(newest)
-    ceilings = evaluation.human_agreement(space, golden, split=split)
-    body = []
-    for row in rows:
-        run = row.run
-        name = (
-            f'<span class="wb-nowrap"><b>{html.escape(run.judge.name)}</b>{trained_on_dev(run, split)}</span>'
+def pair_of_runs(
+    runs: list[Run], view: str, split: SplitChoice, labels: LabelChoice, among: dict[str, str]
+) -> None:
+    """Draw two runs side by side, or their flips."""
+    a, b = choose_two(runs)
+    if a is None or b is None:
+        return
+    found = comparing.compare_runs(widgets.workspace(), a, b, split=split, labels=labels, among=among or None)
+    if view == "flips":
+        flip_panel.draw(found, among)
+    else:
+        against_panel.against(found)
+
+
+def several(runs: list[Run], split: SplitChoice, labels: LabelChoice) -> None:
+    """Draw one run against several others."""
+    ids = {
+        run.id: run
+        for run in sorted(runs, key=lambda run: (run.judge.name, run.policy_version, run.created_at))
+    }
+    left, right = st.columns([3, 7])
+
+    def name(run_id: str) -> str:
+        return f"{ids[run_id].label} · {ids[run_id].created_at:%d %b %H:%M}"
+
+    with left:
+        a = widgets.pick(st.selectbox, "A", list(ids), key="run", format_func=name)
+    with right:
+        chosen = st.multiselect(
+            "B, several", [i for i in ids if i != a], key="others", format_func=name, max_selections=12
         )
-        cells = [name, f"v{run.policy_version}", str(max((a.n for a in row.agreements.values()), default=0))]
-        cells.append(str(run.totals.failed) if run.totals.failed else '<span class="wb-muted">0</span>')
-        for key in titles:
-            found = row.agreements.get(key)
-            ceiling = ceilings.get(key)
-            cells.append(
-                shaded(found.kappa_quadratic if found else None, ceiling.ceiling.value if ceiling else None)
-            )
-        body.append(cells)
-    people = ['<span class="wb-muted">labelers among themselves</span>', "", "", ""]
-    people += [markup.estimate(ceilings[key].ceiling if ceilings.get(key) else None) for key in titles]
-    st.html(
-        markup.table(
-            ["judge", "policy", "n", "failed", *(html.escape(title) for title in titles.values())],
-            [*body, people],
-            numeric=range(1, 4 + len(titles)),
-        )
-        + '<div class="wb-muted wb-small" style="margin-top:6px">Quadratic κ with 95 % interval (bootstrap over queries, '
-        "2,000 resamples). Shading: how near the judge comes to what labelers reach among themselves. "
-        "n: most comparable pairs on a dimension.</div>"
+    if not chosen:
+        st.caption("Choose the runs to set beside A; p-values are corrected over all of them.")
+        return
+    others = [ids[i] for i in chosen]
+    against_panel.several(
+        comparing.against_several(widgets.workspace(), ids[a], others, split=split, labels=labels)
     )
-    versions = {run.policy_version for run in (row.run for row in rows)}
-    if len(versions) > 1:
-        with st.expander("Trend over policy versions", icon=":material/show_chart:"):
-            key = st.selectbox(
-                "Dimension", list(titles), format_func=titles.get, index=len(titles) - 1, key="trend"
-            )
-            newest_first = sorted(rows, key=lambda row: row.run.created_at)
-            points = {
-                (row.run.judge.name, row.run.policy_version): row.agreements[key].kappa_quadratic
-                for row in newest_first
-                if key in row.agreements
-            }
-            band = ceilings.get(key)
-            st.plotly_chart(
-                charts.trend(
-                    [{"judge": j, "version": v, "estimate": e} for (j, v), e in points.items()],
-                    band.ceiling if band else None,
-                ),
-                key="trend_chart",
-                config={"displayModeBar": False},
-            )
-
-
-def trained_on_dev(run: Run, split: str) -> str:
-    """Return a mark for judges that learnt from the very labels they are measured against."""
-    if run.judge.kind == "checkpoint" and split != "holdout":
-        return (
-            ' <span class="wb-tag" title="It was trained on the dev labels, so its dev figures flatter it. '
-            'Look at the holdout.">trained on dev</span>'
-        )
-    if run.judge.kind == "baseline" and split != "holdout":
-        return (
-            ' <span class="wb-tag" title="Calibrated on dev labels; every dev pair is graded by a model that '
-            'did not see its query.">out of fold</span>'
-        )
-    return ""
-
-
-def shaded(found, ceiling: float | None) -> str:
-    """Return κ on a background that darkens as it nears the human ceiling."""
-    text = markup.estimate(found)
-    if found is None or found.value is None or not ceiling or ceiling <= 0:
-        return text
-    share = min(max(found.value / ceiling, 0), 1)
-    return f'<span style="display:inline-block;padding:1px 6px;border-radius:4px;background:rgba(58,123,166,{0.05 + 0.33 * share:.2f})">{text}</span>'
 
 
 def choose_two(runs: list[Run]) -> tuple[Run | None, Run | None]:
     """Draw the choice of A and B, bound to the URL; by default the two newest versions of one judge."""
-    st.html('<h2 style="font-size:1.15rem;font-weight:640;margin:14px 0 0">A against B</h2>')
     by_id = {run.id: run for run in runs}
     ordered = sorted(runs, key=lambda run: (run.judge.name, run.policy_version, run.created_at))
     ids = [run.id for run in ordered]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -18,6 +18,7 @@ from workbench.store.base import StoreBase, now
 from workbench.store.tables import CheckpointRow, JobRow, JudgementRow, LookRow, RunRow, table
 
 JUDGEMENT_COLUMNS = ["pair_id", "dimension", "grade", "expected", "error"]
+_IDS_A_QUERY = 10_000
 
 
 class StoredJob(Value):
@@ -98,7 +99,7 @@ class RunStore(StoreBase):
                 "rationale": judgement.rationale,
                 "cites": list(judgement.cites),
                 "error": judgement.error,
-                "raw": verdict.raw if judgement.failed else "",
+                "raw": _reply_about(verdict, judgement.dimension) if judgement.failed else "",
             }
             for verdict in verdicts
             for judgement in verdict.judgements
@@ -150,6 +151,72 @@ class RunStore(StoreBase):
                     values = {name: row[name] for name in names}
                     found.setdefault(row["pair_id"], {})[row["dimension"]] = Judgement.model_validate(values)
         return found
+
+    def judged_pairs(self, run_id: str, start: str = "", limit: int = 2) -> list[str]:
+        """Return ids of pairs that a run has judgements about and that begin with ``start``, in their order."""
+        columns = table(JudgementRow).c
+        query = sa.select(columns.pair_id).where(columns.run_id == run_id).distinct()
+        if start:
+            query = query.where(columns.pair_id.startswith(start, autoescape=True))
+        with self._read() as connection:
+            return list(connection.execute(query.order_by(columns.pair_id).limit(limit)).scalars())
+
+    def raw_replies(self, run_id: str, pair_id: str) -> list[str]:
+        """Return the raw replies that are kept of a pair's judgements: those of failed ones."""
+        columns = table(JudgementRow).c
+        query = sa.select(columns.raw).where(
+            columns.run_id == run_id, columns.pair_id == pair_id, columns.raw != ""
+        )
+        with self._read() as connection:
+            return list(connection.execute(query.order_by(columns.dimension)).scalars())
+
+    def judgement_page(
+        self,
+        run_id: str,
+        *,
+        dimension: str = "",
+        grade: int | None = None,
+        failed: bool = False,
+        pair_ids: Collection[str] | None = None,
+        skip: int = 0,
+        limit: int = 50,
+    ) -> tuple[pd.DataFrame, int]:
+        """Return some of a run's judgements, by pair and dimension, and how many there are in all.
+
+        Args:
+            dimension, grade, failed: only those; "", None and False leave none out.
+            pair_ids: only those about these pairs; None for all.
+
+        Returns:
+            Columns pair_id, dimension, grade, expected, rationale and error of at most ``limit`` rows; the count.
+        """
+        columns = table(JudgementRow).c
+        wanted = [columns.run_id == run_id]
+        if dimension:
+            wanted.append(columns.dimension == dimension)
+        if grade is not None:
+            wanted.append(columns.grade == grade)
+        if failed:
+            wanted.append(columns.error != "")
+        names = [*JUDGEMENT_COLUMNS[:-1], "rationale", "error"]
+        picked = sa.select(*(columns[name] for name in names)).order_by(columns.pair_id, columns.dimension)
+        # In parts, because a statement takes only so many ids; sorted, so that the parts follow each other.
+        ids = None if pair_ids is None else sorted(pair_ids)
+        parts = (
+            [None] if ids is None else [ids[i : i + _IDS_A_QUERY] for i in range(0, len(ids), _IDS_A_QUERY)]
+        )
+        rows: list[Any] = []
+        count = 0
+        with self._read() as connection:
+            for part in parts:
+                some = wanted if part is None else [*wanted, columns.pair_id.in_(part)]
+                here = connection.execute(sa.select(sa.func.count()).where(*some)).scalar_one()
+                if len(rows) < limit and skip < count + here:
+                    query = picked.where(*some).offset(max(skip - count, 0)).limit(limit - len(rows))
+                    rows += connection.execute(query).all()
+                count += here
+        frame = pd.DataFrame([tuple(row) for row in rows], columns=names)
+        return frame.astype({"grade": np.int_, "expected": np.float64}), count
 
     def failures(self, run_id: str, limit: int = 200) -> pd.DataFrame:
         """Return pair_id, dimension, error and raw reply of a run's failed judgements."""
@@ -269,3 +336,8 @@ class RunStore(StoreBase):
         with self._read() as connection:
             rows = connection.execute(query.order_by(columns.id.desc())).all()
         return pd.DataFrame([tuple(row) for row in rows], columns=["run_id", "who", "place", "at"])
+
+
+def _reply_about(verdict: Verdict, dimension: str) -> str:
+    """Return the raw reply about a dimension: its trace has it where each question of a pair had its own."""
+    return next((t.raw for t in verdict.traces if t.raw and dimension in t.dimensions), verdict.raw)
