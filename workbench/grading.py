@@ -28,6 +28,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
 
+STOP_EVERY_S = 0.5
+STOP_GRACE_S = 5.0
+"""How long a stop waits for a verdict that is on its way."""
+
+
 @dataclass(frozen=True)
 class Graded:
     """What grading took. ``failed`` counts judgements, ``asked`` the pairs that had no verdict yet."""
@@ -138,14 +143,30 @@ async def _stream(
         reporter.progress(done, total, f"{failed} failed" if failed else "")
 
     say()
-    with (folder.path / "judgements.jsonl").open("a", encoding="utf-8") as file:
-        async with aclosing(judge.grade(policy, left)) as verdicts:  # type: ignore[type-var]
-            async for verdict in verdicts:
-                file.write(verdict.model_dump_json() + "\n")
-                file.flush()
-                done += 1
-                failed += sum(judgement.failed for judgement in verdict.judgements)
-                say()
-                if reporter.stopping():
-                    break
+    waiting = asyncio.create_task(_stop_waiting(asyncio.current_task(), reporter))
+    try:
+        with (folder.path / "judgements.jsonl").open("a", encoding="utf-8") as file:
+            async with aclosing(judge.grade(policy, left)) as verdicts:  # type: ignore[type-var]
+                async for verdict in verdicts:
+                    file.write(verdict.model_dump_json() + "\n")
+                    file.flush()
+                    done += 1
+                    failed += sum(judgement.failed for judgement in verdict.judgements)
+                    say()
+                    if reporter.stopping():
+                        break
+    except asyncio.CancelledError:
+        if not reporter.stopping():
+            raise
+    finally:
+        waiting.cancel()
     return failed
+
+
+async def _stop_waiting(work: asyncio.Task[int] | None, reporter: Reporter) -> None:
+    """End the wait for the next verdict once a stop was asked for: a batch may take hours to give one."""
+    while not reporter.stopping():
+        await asyncio.sleep(STOP_EVERY_S)
+    await asyncio.sleep(STOP_GRACE_S)  # a call in flight is paid for: give it time to come in
+    if work is not None:
+        work.cancel()

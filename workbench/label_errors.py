@@ -140,7 +140,7 @@ def family(judge: JudgeIdentity) -> str:
     if judge.kind == "recorded":
         version = str(judge.params.get("version", ""))
         return f"recorded {name.removesuffix(f' ({version})') if version else name}"
-    if judge.kind == "llm":
+    if judge.is_model:
         return f"llm {_DATE.sub('', name.rpartition('/')[2].casefold())}"
     return f"{judge.kind} {name}"
 

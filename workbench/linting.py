@@ -212,7 +212,7 @@ def _on_scale(store: Store, marks: tuple[Mark, ...], body: Body, key: str) -> Gr
 
 
 def _windows(store: Store, policy: str) -> set[tuple[str, int]]:
-    models = {run.judge.name for run in store.runs(policy=policy) if run.judge.kind == "llm"}
+    models = {run.judge.name for run in store.runs(policy=policy) if run.judge.is_model}
     found = ((name, _window(name)) for name in models)
     return {(name, window) for name, window in found if window is not None}
 

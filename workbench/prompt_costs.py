@@ -174,7 +174,7 @@ def _pair_tokens(store: Store, golden: str, total: int, form: _Form) -> PairToke
 
 def judges(runs: Sequence[Run]) -> list[tuple[str, str]]:
     """Return (model, endpoint) of the language models that graded ``runs``, in that order, each once."""
-    found = [_named(run) for run in runs if (run.judge.kind, run.status) == ("llm", "finished")]
+    found = [_named(run) for run in runs if run.judge.is_model and run.status == "finished"]
     return list(dict.fromkeys(found))
 
 
@@ -197,9 +197,7 @@ def answer_tokens(
     known = [
         run
         for run in runs
-        if (run.judge.kind, run.status) == ("llm", "finished")
-        and run.totals.calls
-        and run.totals.output_tokens
+        if run.judge.is_model and run.status == "finished" and run.totals.calls and run.totals.output_tokens
     ]
     mine = [run for run in known if _named(run) == (model, endpoint)]
     if not known:

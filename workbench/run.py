@@ -36,6 +36,11 @@ class JudgeIdentity(Value):
     params: dict[str, Any] = {}
 
     @property
+    def is_model(self) -> bool:
+        """Whether one language model answers, once or several times; its name is the model's then."""
+        return self.kind in ("llm", "repeats")
+
+    @property
     def hash(self) -> str:
         """Identity of the judge by content."""
         return content_hash("judge", {"kind": self.kind, "name": self.name, "params": self.params})

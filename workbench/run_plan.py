@@ -271,7 +271,7 @@ def _time(runs: Sequence[Run], judge: LlmSpec, calls: int, tokens: int) -> tuple
     if judge.delivery == "batch":
         return (None, WITHIN) if calls else (0.0, "")
     for run in runs:
-        same = (run.judge.kind, run.judge.name, run.status) == ("llm", judge.model, "finished")
+        same = run.judge.is_model and (run.judge.name, run.status) == (judge.model, "finished")
         there = run.judge.params.get("endpoint", "") == (judge.base_url or "")
         if same and there and not _by_batch(run) and run.totals.calls and run.totals.seconds > 0:
             seconds = calls * run.totals.seconds / run.totals.calls
@@ -307,7 +307,7 @@ def key_variable(judge: LlmSpec) -> tuple[str, bool]:
 
 def _priced(runs: Sequence[Run], judge: LlmSpec) -> Run | None:
     for run in runs:
-        same = (run.judge.kind, run.judge.name) == ("llm", judge.model)
+        same = run.judge.is_model and run.judge.name == judge.model
         there = run.judge.params.get("endpoint", "") == (judge.base_url or "")
         if same and there and run.totals.calls and run.totals.cost_usd is not None:
             return run

@@ -31,9 +31,11 @@ def run_savings(workspace: Workspace, run: Run) -> RunSavings:
     used = run.totals
     own_server = bool(run.judge.params.get("endpoint"))
     share = used.cached_input_tokens / used.input_tokens if used.input_tokens else None
-    price = None if own_server or run.judge.kind not in ("llm", "repeats") else model_price(run.judge.name)
+    price = None if own_server or not run.judge.is_model else model_price(run.judge.name)
     cached_usd, unknown = None, ""
-    if price is None:
+    if run.judge.params.get("delivery") == "batch":
+        unknown = "a batch has a price of its own"
+    elif price is None:
         unknown = "a server of your own has no list price" if own_server else "no list price"
     elif price.input is None or price.cached_input is None:
         unknown = "the price list has no price for cached input"

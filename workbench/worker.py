@@ -6,6 +6,7 @@ Started again on the same folder, it goes on where it was.
 
 from __future__ import annotations
 
+import logging
 import signal
 import sys
 import traceback
@@ -42,6 +43,11 @@ def main(arguments: list[str]) -> int:
     folder = JobFolder(Path(arguments[0]))
     spec = folder.spec()
     reporter = FolderReporter(folder)
+    # What judges say of their work (batches on their way, simpler response formats) belongs into the job's log.
+    logging.basicConfig(
+        stream=sys.stdout, level=logging.WARNING, format="%(asctime)s %(message)s", datefmt="%H:%M:%S"
+    )
+    logging.getLogger("workbench").setLevel(logging.INFO)
     signal.signal(signal.SIGTERM, lambda *_: reporter.stop())
     reporter.log(f"{spec.title} ({spec.id})")
     reporter.progress(0, 0, "starting")
