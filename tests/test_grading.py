@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tracemalloc
 from collections.abc import AsyncIterator, Mapping, Sequence
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 from judges.judge_samples import pairs, small_policy
 
+from workbench import grading
 from workbench.errors import Unavailable
 from workbench.golden import NOT_GRADED, Pair
 from workbench.grading import Graded, grade
@@ -177,3 +179,27 @@ def test_grading_twenty_thousand_pairs_holds_none_of_them(folder: JobFolder) -> 
     assert peak < 3_000_000
     with (folder.path / "judgements.jsonl").open("rb") as lines:
         assert len({json.loads(line)["pair_id"] for line in lines}) == 20_000
+
+
+class Endless:
+    """A judge whose first answer never comes, as with a batch that takes a day."""
+
+    identity = JudgeIdentity(kind="plugin", name="endless")
+
+    def __init__(self) -> None:
+        self.left = False
+
+    async def grade(self, policy: Policy, pairs: Sequence[Pair]) -> AsyncIterator[Verdict]:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.left = True
+        yield verdict(pairs[0])
+
+
+def test_a_stop_ends_the_wait_for_an_answer(folder: JobFolder, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(grading, "STOP_EVERY_S", 0.01)
+    monkeypatch.setattr(grading, "STOP_GRACE_S", 0.02)
+    judge = Endless()
+    found = grade(judge, SMALL, pairs(3), folder, Quiet(stops_at=0))
+    assert (found.failed, judge.left) == (0, True)

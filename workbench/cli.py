@@ -12,7 +12,16 @@ from typing import Annotated, NoReturn
 
 import typer
 
-from workbench import cli_draft, cli_gate, cli_golden, cli_judge, cli_policy, cli_probe, cli_train
+from workbench import (
+    cli_draft,
+    cli_gate,
+    cli_golden,
+    cli_import,
+    cli_judge,
+    cli_policy,
+    cli_probe,
+    cli_train,
+)
 from workbench.cli_output import Json, print_json, table
 from workbench.cli_workspace import say_sync, synced
 from workbench.errors import WorkbenchError
@@ -80,6 +89,7 @@ def doctor(as_json: Json = False) -> None:
 app.command("compare")(cli_judge.compare)
 app.command("gate")(cli_gate.gate)
 cli_judge.app.command("probe")(cli_probe.judge_probe)
+cli_judge.app.command("import")(cli_import.judge_import)
 app.command("train")(cli_train.train)
 cli_policy.app.command("import")(cli_draft.import_document)
 cli_policy.app.command("drafts")(cli_draft.drafts)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from workbench import job_cards, markup, run_form, run_view, widgets
+from workbench import job_cards, judgement_import_panel, markup, run_form, run_view, widgets
 from workbench.run import Run
 
 COLUMNS = {
@@ -27,6 +27,14 @@ def page() -> None:
     opened = st.query_params.get("run")
     with st.expander("Start a run", expanded=not opened, icon=":material/play_circle:"):
         run_form.start_form()
+    with st.expander(
+        "Bring judgements made elsewhere",
+        icon=":material/upload_file:",
+        key="import_judgements",
+        on_change="rerun",
+    ) as bring:
+        if bring.open:
+            judgement_import_panel.draw()
     if job_cards.under_way():
         st.caption("Closing this page changes nothing: jobs run by themselves.")
     st.subheader(f"All runs ({len(runs)})" if runs else "All runs")
