@@ -22,7 +22,7 @@ from workbench.run import JobKind, JobSpec, LlmSpec
 
 NOT_FOR_HTTP = {
     "torch", "transformers", "litellm", "openai", "sklearn", "scipy", "statsmodels", "ray", "tiktoken",
-    "sqlmodel", "sqlalchemy", "alembic", "streamlit", "plotly",
+    "sqlmodel", "sqlalchemy", "alembic", "streamlit", "plotly", "pandas", "pyarrow",
 }  # fmt: skip
 
 

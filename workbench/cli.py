@@ -20,6 +20,7 @@ from workbench import (
     cli_judge,
     cli_policy,
     cli_probe,
+    cli_trace,
     cli_train,
 )
 from workbench.cli_output import Json, print_json, table
@@ -89,6 +90,7 @@ def doctor(as_json: Json = False) -> None:
 app.command("compare")(cli_judge.compare)
 app.command("gate")(cli_gate.gate)
 cli_judge.app.command("probe")(cli_probe.judge_probe)
+cli_judge.app.command("trace")(cli_trace.judge_trace)
 cli_judge.app.command("import")(cli_import.judge_import)
 app.command("train")(cli_train.train)
 cli_policy.app.command("import")(cli_draft.import_document)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property, lru_cache
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -161,18 +161,9 @@ def human_grades(truth: Truth, key: str, policy: Policy) -> Grades:
 def judge_noise(workspace: Workspace, run: Run, human: Truth, policy: Policy) -> dict[str, float | None]:
     """Return, for each dimension, how far κ moved between repeats of this judge under this policy version.
 
-    A repeat is a finished run of the same judge, differing at most in its repeat index. A run whose answers all came
-    from the cache asked nothing anew, so it is none. None without one.
+    None where there are fewer than two of :func:`repeats_of`.
     """
-    repeats = [
-        other
-        for other in workspace.store.runs(policy=run.policy, golden=run.golden)
-        if other.status == "finished"
-        and other.policy_hash == run.policy_hash
-        and other.golden_hash == run.golden_hash
-        and _without_repeat(other.judge) == _without_repeat(run.judge)
-        and (other.totals.cache_hits == 0 or other.totals.cache_hits < other.totals.pairs)
-    ]
+    repeats = repeats_of(workspace, run)
     if len(repeats) < 2:
         return dict.fromkeys((*policy.keys, OVERALL))
     tables = [grades(workspace, repeat, human.pair_ids) for repeat in repeats]
@@ -184,8 +175,27 @@ def judge_noise(workspace: Workspace, run: Run, human: Truth, policy: Policy) ->
     }
 
 
-def _without_repeat(judge: JudgeIdentity) -> tuple[str, str, dict[str, Any]]:
-    return judge.kind, judge.name, {key: value for key, value in judge.params.items() if key != "repeat"}
+def repeats_of(workspace: Workspace, run: Run) -> list[Run]:
+    """Return the finished runs of a run's judge on the same inputs, differing at most in the repeat index.
+
+    A run whose answers all came from the cache asked nothing anew, so it is not among them.
+    """
+    return [
+        other
+        for other in workspace.store.runs(policy=run.policy, golden=run.golden)
+        if other.status == "finished"
+        and other.policy_hash == run.policy_hash
+        and other.golden_hash == run.golden_hash
+        and same_judge(other.judge, run.judge)
+        and (other.totals.cache_hits == 0 or other.totals.cache_hits < other.totals.pairs)
+    ]
+
+
+def same_judge(one: JudgeIdentity, other: JudgeIdentity) -> bool:
+    """Return whether two judges differ at most in the repeat index."""
+    return (one.kind, one.name) == (other.kind, other.name) and (
+        {**one.params, "repeat": 0} == {**other.params, "repeat": 0}
+    )
 
 
 def human_agreement(

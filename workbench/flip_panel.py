@@ -256,7 +256,10 @@ def _table(found: RunComparison, flips: Sequence[Flip], titles: Mapping[str, str
     opened = widgets.open_row(
         view, [f"{flip.pair_id}/{flip.dimension}" for flip in shown], "flip", paged=pages > 1,
         height=min(38 + 35 * len(view), 380),
-        column_config={name: st.column_config.TextColumn(width="small") for name in ("outcome", "human", "A", "B")},
+        column_config={name: st.column_config.TextColumn(width=54) for name in ("human", "A", "B")}
+        | {name: st.column_config.TextColumn(width=84) for name in ("outcome", "dimension")}
+        | {name: st.column_config.TextColumn(width=250) for name in (query.name, document.name)}
+        | {"tied to": st.column_config.TextColumn(width=190)},
     )  # fmt: skip
     if opened is None:
         st.caption("Select a row to open the pair with its labels and both judgements.")

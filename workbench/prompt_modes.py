@@ -216,7 +216,7 @@ def joined(policy: Body, verdicts: Sequence[Verdict]) -> Verdict:
     """Return the verdict about a pair from those about its questions, in any order; at least one.
 
     It is from the cache only if all of them are, and its cost is known only if all of theirs are. Its latency
-    is the sum: questions may have waited side by side.
+    is the sum: questions may have waited side by side. It has the traces of all.
     """
     found = {judgement.dimension: judgement for verdict in verdicts for judgement in verdict.judgements}
     costs = [verdict.usage.cost_usd for verdict in verdicts]
@@ -234,6 +234,7 @@ def joined(policy: Body, verdicts: Sequence[Verdict]) -> Verdict:
             from_cache=all(verdict.usage.from_cache for verdict in verdicts),
         ),
         raw="\n".join(verdict.raw for verdict in verdicts if verdict.raw),
+        traces=tuple(trace for verdict in verdicts for trace in verdict.traces),
     )
 
 

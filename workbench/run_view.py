@@ -7,7 +7,16 @@ from itertools import groupby
 
 import streamlit as st
 
-from workbench import evaluation, job_cards, jobs, markup, probe_panel, widgets
+from workbench import (
+    evaluation,
+    job_cards,
+    jobs,
+    judgement_table,
+    markup,
+    probe_panel,
+    quality_panel,
+    widgets,
+)
 from workbench.model_form import CAPS, optional_numbers
 from workbench.run import Run
 from workbench.run_savings import run_savings
@@ -46,6 +55,21 @@ def draw(run: Run) -> None:
         _agreement(run)
     _failures(run)
     _flagged(run)
+    if run.status == "finished":
+        part = st.expander(
+            "How sure it is, and whether it repeats itself",
+            icon=":material/tune:",
+            key="quality_part",
+            on_change="rerun",
+        )
+        if part.open:
+            with part:
+                quality_panel.draw_calibration(run)
+                quality_panel.draw_self_agreement(run)
+    part = st.expander("Judgements", icon=":material/table_rows:", key="judgements_part", on_change="rerun")
+    if part.open:
+        with part:
+            judgement_table.draw(run)
     if job is not None:
         job_cards.log(job)
 

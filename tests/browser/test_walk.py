@@ -18,9 +18,9 @@ pytestmark = [pytest.mark.browser, pytest.mark.slow]
 
 
 def kappas(walker: Walker, row: str) -> list[str]:
-    """Return the cells of the matrix row that holds ``row``."""
-    line = walker.page.locator("table.wb-table").first.locator("tbody tr").filter(has_text=row).first
-    return line.locator("td").all_inner_texts()
+    """Return the cells of the matrix row that holds ``row``, as a screen reader is told them."""
+    line = walker.page.locator('[data-testid="stDataFrame"] table [role="row"]').filter(has_text=row).first
+    return line.locator('[role="gridcell"]').all_text_contents()
 
 
 def test_the_loop(walker: Walker, app) -> None:
@@ -47,15 +47,16 @@ def compare_versions(walker: Walker) -> None:
     assert all(len(cells) == 11 for cells in figures)  # judge, policy, n, failed, six dimensions, overall
     assert figures[0][4:] != figures[1][4:] != figures[2][4:], "the versions have different figures"
     assert figures[0][2] == "198", "all dev pairs are comparable"
+    walker.page.get_by_text("Trend over policy versions").click()
+    walker.settle()
+    walker.picture("trend", most=1200)
     # Row 0 of the flips: opens the pair with both judgements.
-    walker.page.get_by_text(re.compile(r"^Flips \(\d+\)")).scroll_into_view_if_needed()
+    walker.open("/compare?view=flips", "Compare")
+    walker.page.get_by_text(re.compile(r"^Flips \(\d+ of \d+\)")).scroll_into_view_if_needed()
     walker.select_row(0)
     expect(walker.page.get_by_text("A · baseline-minilm · job-match v2")).to_be_visible()
     expect(walker.page.get_by_text("expected").first).to_be_visible()
     walker.picture("compare", most=3400)
-    walker.page.get_by_text("Trend over policy versions").click()
-    walker.settle()
-    walker.picture("trend", most=1200)
 
 
 def read_and_diff(walker: Walker) -> None:
@@ -174,6 +175,8 @@ def find_the_student(walker: Walker) -> None:
     cells = kappas(walker, "ranker-mini")
     assert cells[1] == "v4"
     assert cells[2] == "90", "the holdout's pairs"
+    walker.page.get_by_text("A against B", exact=True).click()
+    walker.settle()
     walker.choose("A", re.compile("baseline-minilm · job-match v4"))
     walker.choose("B", re.compile("ranker-mini"))
     expect(page.get_by_text(re.compile("agrees (better|worse)|No clear difference")).first).to_be_visible()

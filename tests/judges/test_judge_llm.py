@@ -332,7 +332,7 @@ def test_the_key_appears_nowhere(
     everything += repr(judge) + out.out + out.err
     assert "[key]" in everything  # it was there to be taken out
     assert "very-secret" not in everything
-    assert "6789" not in everything
+    assert "****6789" not in everything  # the tail alone may occur by chance, in a hash or a time
 
 
 def test_secrets_in_parameters_and_addresses_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

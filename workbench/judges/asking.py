@@ -8,6 +8,7 @@ import random
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any, Literal, TypeVar
 
@@ -16,13 +17,13 @@ from workbench.identity import keepable
 from workbench.judges.meter import Meter
 from workbench.judges.provider import Completion, FormatRefused, Provider, RequestFailed
 from workbench.prompt import Message, ReplyError
-from workbench.run import Usage
+from workbench.run import Attempt, Trace, Usage
 
 ResponseMode = Literal["json_schema", "json_object", "text"]
 Answer = TypeVar("Answer")
 
 KEPT_OF_REPLY = 20_000
-"""Characters of a raw reply that are kept, and sent back with a correction."""
+"""Characters of a raw reply that are kept, and sent back with a correction; see :func:`kept`."""
 LONGEST_BACKOFF_S = 30.0
 
 _MODES: tuple[ResponseMode, ...] = ("json_schema", "json_object", "text")
@@ -58,6 +59,34 @@ class Bill:
     calls: int = 0
     latency_ms: float = 0.0
     answers: list[Completion] = field(default_factory=list)
+    attempts: list[Attempt] = field(default_factory=list)
+    mode: ResponseMode | Literal[""] = ""
+    """How the newest request enforced the form of the reply."""
+
+    def sent(self, at: datetime, seconds: float) -> None:
+        """Note a request that has ended."""
+        self.attempts.append(Attempt(at=at, seconds=seconds))
+
+    def explain(self, outcome: str) -> None:
+        """Say why the newest request brought no answer that can be used, or what was done about it."""
+        if self.attempts:
+            last = self.attempts[-1]
+            told = keepable("; ".join(filter(None, (last.outcome, outcome))))
+            self.attempts[-1] = last.model_copy(update={"outcome": told})
+
+    def trace(
+        self, dimensions: tuple[str, ...], *, key: str, repeat: int, together: int = 1, raw: str = ""
+    ) -> Trace:
+        """Return how the answer about ``dimensions`` of one pair came about."""
+        return Trace(
+            dimensions=dimensions,
+            repeat=repeat,
+            key=key,
+            response_mode=self.mode,
+            together=together,
+            attempts=tuple(self.attempts),
+            raw=raw,
+        )
 
     def usage(self) -> Usage:
         """Return the sums. The cost is known only where every answer's price is, and some answer came."""
@@ -147,9 +176,9 @@ class Asker:
         try:
             return read(text), text
         except ReplyError as error:
-            # A reply may hold half a surrogate pair (as a JSON escape), which no request can send back.
+            bill.explain(f"the reply could not be used: {error}")
             correction = [
-                {"role": "assistant", "content": keepable(text[:KEPT_OF_REPLY])},
+                {"role": "assistant", "content": kept(text)},
                 {"role": "user", "content": f"That reply cannot be used: {error} {again}"},
             ]
         try:
@@ -160,6 +189,7 @@ class Asker:
         try:
             return read(text), text
         except ReplyError as error:
+            bill.explain(f"the reply could not be used: {error}")
             reason = f"the reply did not fit the policy, twice: {error}"
             raise RequestFailed(reason, again=False, provider_down=False, reply=text) from None
 
@@ -173,9 +203,12 @@ class Asker:
             try:
                 text = _complete_text(await self._ask(messages, form, bill))
             except RequestFailed as failure:
+                failure.reason = keepable(failure.reason)  # an error text may hold half a surrogate pair
+                bill.explain(failure.reason)
                 wait_s = failure.wait_s or 0.0
                 if failure.again and attempt < self._max_attempts and wait_s <= self._longest_wait_s:
-                    await self._wait(attempt, failure.wait_s)
+                    waited_s = await self._wait(attempt, failure.wait_s)
+                    bill.explain(f"waited {waited_s:.3g} s")
                     continue
                 self.failures_in_a_row = self.failures_in_a_row + 1 if failure.provider_down else 0
                 if attempt > 1:
@@ -194,22 +227,25 @@ class Asker:
                 await self._sleep(pause)
             ticket = await self._meter.admit(messages) if self._meter else None
             took = Usage()
-            mode = self.response_mode
-            started = self._clock()
+            bill.mode = mode = self.response_mode
+            at, started = datetime.now(UTC), self._clock()
             bill.calls += 1
             try:
                 completion = await self._provider.complete(messages, form.response_format(mode))
             except FormatRefused as refusal:
                 self._fall_back(mode, str(refusal))
-                continue
+                refused = f"response_format {mode} is not supported ({refusal}); asked again with {self.response_mode}"
             else:
                 bill.answers.append(completion)
                 took = completion.usage()
                 return completion
             finally:
-                bill.latency_ms += (self._clock() - started) * 1000
+                seconds = self._clock() - started
+                bill.latency_ms += seconds * 1000
+                bill.sent(at, seconds)
                 if self._meter and ticket:
                     self._meter.settle(ticket, took)
+            bill.explain(refused)
 
     def _fall_back(self, mode: ResponseMode, reason: str) -> None:
         if mode != self.response_mode:
@@ -220,13 +256,22 @@ class Asker:
             self._provider.name, mode, self._provider.model, reason, self.response_mode,
         )  # fmt: skip
 
-    async def _wait(self, attempt: int, wait_s: float | None) -> None:
+    async def _wait(self, attempt: int, wait_s: float | None) -> float:
+        """Wait before the next attempt, and return how long that was, in seconds."""
         if wait_s is None:
-            await self._sleep(self._jitter(min(LONGEST_BACKOFF_S, 2.0 ** (attempt - 1))))
-            return
+            backoff_s = self._jitter(min(LONGEST_BACKOFF_S, 2.0 ** (attempt - 1)))
+            await self._sleep(backoff_s)
+            return backoff_s
         # A rate limit holds for the account: every request waits, each a little longer than the last one.
         self._not_before = max(self._not_before, self._clock() + wait_s)
-        await self._sleep(wait_s + self._jitter(1.0))
+        pause_s = wait_s + self._jitter(1.0)
+        await self._sleep(pause_s)
+        return pause_s
+
+
+def kept(reply: str) -> str:
+    """Return what is kept of a reply, which may hold half a surrogate pair (as a JSON escape) that no file keeps."""
+    return keepable(reply[:KEPT_OF_REPLY])
 
 
 def _complete_text(completion: Completion) -> str:

@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from workbench.errors import Unavailable
 from workbench.identity import keepable
-from workbench.judges.asking import KEPT_OF_REPLY, Form, ResponseMode, _complete_text
+from workbench.judges.asking import KEPT_OF_REPLY, Form, ResponseMode, _complete_text, kept
 from workbench.judges.batch_client import BatchClient
 from workbench.judges.batch_parts import plus
 from workbench.judges.meter import Ticket
@@ -136,7 +136,7 @@ class Requests:
             if sent.tries > 0:
                 more = replace(
                     self._again(sent, attempt(f"the reply could not be used: {error}"), usage),
-                    wrong=str(error), reply=text[:KEPT_OF_REPLY],
+                    wrong=str(error), reply=kept(text),
                 )  # fmt: skip
                 return Outcome(again=more, usage=usage)
             reason = f"the reply did not fit the policy{', twice' if sent.wrong else ''}: {error}"
@@ -217,7 +217,7 @@ class Requests:
         key: str, attempts: tuple[Attempt, ...],
     ) -> Verdict:  # fmt: skip
         # As in the other delivery: with several questions a pair each has its own reply, and none is kept twice.
-        kept, own = raw[:KEPT_OF_REPLY], question.sheet.mode.scope == "dimension"
+        reply, own = kept(raw), question.sheet.mode.scope == "dimension"
         trace = Trace(
             dimensions=question.dimensions,
             repeat=self._repeat,
@@ -225,13 +225,13 @@ class Requests:
             response_mode=sent.mode,
             together=len(sent.keys),
             attempts=attempts,
-            raw=kept if own else "",
+            raw=reply if own else "",
         )
         return Verdict(
             pair_id=question.pair.id,
             judgements=judgements,
             usage=usage,
-            raw="" if own else kept,
+            raw="" if own else reply,
             traces=(trace,),
         )
 

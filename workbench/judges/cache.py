@@ -86,7 +86,8 @@ class VerdictCache:
         """Return the verdict stored under ``key``, or None.
 
         Its usage is that of this look-up: no calls, no tokens and a cost of 0.0, which is known here and not a
-        guess, because nothing is sent. What the verdict cost is in the run that paid for it.
+        guess, because nothing is sent. What the verdict cost is in the run that paid for it. Its traces are those
+        of that run, marked as found here; a verdict that was kept before there were traces has none.
         """
         with self._explained(), self._lock:
             row = self._db.execute("SELECT verdict FROM verdicts WHERE key = ?", (key,)).fetchone()
@@ -97,7 +98,8 @@ class VerdictCache:
         except ValidationError:
             _log.warning("%s: the entry %s cannot be read; the judge is asked again.", self.path, key)
             return None
-        return verdict.model_copy(update={"usage": Usage(cost_usd=0.0, from_cache=True)})
+        traces = tuple(trace.model_copy(update={"from_cache": True}) for trace in verdict.traces)
+        return verdict.model_copy(update={"usage": Usage(cost_usd=0.0, from_cache=True), "traces": traces})
 
     def put(self, key: str, verdict: Verdict) -> None:
         """Store ``verdict``, unless a dimension failed in it: a failure is to be tried again."""
@@ -106,7 +108,7 @@ class VerdictCache:
     def put_all(self, found: Iterable[tuple[str, Verdict]]) -> None:
         """Store verdicts in one transaction; failed ones are left out, as by :meth:`put`."""
         rows = [
-            (key, verdict.model_dump_json())
+            (key, verdict.model_dump_json(exclude_defaults=True))
             for key, verdict in found
             if not any(judgement.failed for judgement in verdict.judgements)
         ]

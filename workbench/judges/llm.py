@@ -8,16 +8,17 @@ import random
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import compress
 from typing import Any
 
 from workbench import prompt_sheet
 from workbench.errors import BadInput, Unavailable
 from workbench.golden import NOT_GRADED, Pair
-from workbench.judges.asking import KEPT_OF_REPLY, Asker, Bill, Form, ResponseMode
+from workbench.judges.asking import Asker, Bill, Form, ResponseMode, kept
 from workbench.judges.cache import QuestionKeys, VerdictCache
 from workbench.judges.caps import Caps
 from workbench.judges.meter import Meter
-from workbench.judges.modes import Found, Parts
+from workbench.judges.modes import Found, Parts, whole
 from workbench.judges.pace import Pace
 from workbench.judges.provider import Provider, RequestFailed
 from workbench.level_probabilities import NoProbabilities, with_probabilities
@@ -40,6 +41,7 @@ class _Question:
     """What all pairs of a run are asked alike."""
 
     policy: Policy
+    dimensions: tuple[str, ...]
     form: Form
     system: Message
     keys: QuestionKeys
@@ -187,11 +189,11 @@ class LlmJudge:
             asks = (self._found(asked, pair) for pair in pairs)
         else:
             parts = self._parts(policy)
-            left: list[Pair] = []
+            left = bytearray(len(pairs))
             for verdict in parts.known(pairs, left):
                 yield verdict
-            asks = map(parts.answer, parts.requests(left))
-            most = len(left) * len(policy.keys)
+            asks = map(parts.answer, parts.requests(compress(pairs, left)))
+            most = sum(left) * len(policy.keys)
         finished: _Finished = asyncio.Queue(maxsize=self._concurrency)
         async with self._provider:
             workers = [
@@ -205,7 +207,7 @@ class LlmJudge:
                     # What came in together is stored together, before anybody hears of it.
                     if self._cache is not None:
                         self._cache.put_all((item.key, item.verdict) for item in found if item.key)
-                    for verdict in _whole(found, parts):
+                    for verdict in whole(found, parts):
                         yield verdict
                     for item in items:
                         if isinstance(item, Exception):
@@ -225,7 +227,8 @@ class LlmJudge:
     def _question(self, policy: Policy) -> _Question:
         system = system_prompt(policy)
         message = {"role": "system", "content": system}
-        return _Question(policy, Form("grades", reply_schema(policy)), message, self._keys(system, {}))
+        form = Form("grades", reply_schema(policy))
+        return _Question(policy, policy.keys, form, message, self._keys(system, {}))
 
     def _parts(self, policy: Policy) -> Parts:
         return Parts(
@@ -275,7 +278,15 @@ class LlmJudge:
         bill = Bill()
         messages = [asked.system, {"role": "user", "content": user}]
         judgements, raw = await self._judgements(asked.policy, messages, asked.form, bill)
-        verdict = Verdict(pair_id=pair.id, judgements=judgements, usage=bill.usage(), raw=raw[:KEPT_OF_REPLY])
+        # The reply is the verdict's own: there is one question, and no need to keep it twice.
+        trace = bill.trace(asked.dimensions, key=key, repeat=self._repeat)
+        verdict = Verdict(
+            pair_id=pair.id,
+            judgements=judgements,
+            usage=bill.usage(),
+            raw=kept(raw),
+            traces=(trace,),
+        )
         return [Found(verdict, key)]
 
     async def _judgements(
@@ -329,17 +340,6 @@ class LlmJudge:
 
 def _failed(policy: Policy, reason: str) -> tuple[Judgement, ...]:
     return tuple(Judgement(dimension=key, grade=NOT_GRADED, error=reason) for key in policy.keys)
-
-
-def _whole(found: Sequence[Found], parts: Parts | None) -> Iterator[Verdict]:
-    """Yield the verdicts about whole pairs that ``found`` holds, or completes."""
-    for each in found:
-        if parts is None:
-            yield each.verdict
-        else:
-            parts.add(each.verdict)
-    if parts is not None:
-        yield from parts.ready()
 
 
 def _all_of(first: list[Found] | Exception | None, more: _Finished) -> list[list[Found] | Exception | None]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import json
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from typing import Any
 
 from workbench.golden import NOT_GRADED, Pair
-from workbench.judges.asking import KEPT_OF_REPLY, Asker, Bill, Form
+from workbench.judges.asking import Asker, Bill, Form, kept
 from workbench.judges.cache import QuestionKeys, VerdictCache
 from workbench.judges.provider import RequestFailed
 from workbench.policy import Policy
@@ -62,29 +62,39 @@ class Parts:
         self._open: dict[str, list[Verdict]] = {}
         self._ready: deque[Verdict] = deque()
 
-    def known(self, pairs: Sequence[Pair], left: list[Pair]) -> Iterator[Verdict]:
-        """Yield the verdicts of pairs whose every answer is in the cache; the others are appended to ``left``.
+    def known(self, pairs: Sequence[Pair], left: bytearray) -> Iterator[Verdict]:
+        """Yield the verdicts of pairs whose every answer is in the cache; mark the others in ``left``.
 
-        They come first, so that while calls are made, no more than a few pairs are held in part.
+        They come first, so that while calls are made, no more than a few pairs are held in part; and no pair is held
+        for later. Of a pair that is given twice the first place alone is marked.
+
+        Args:
+            left: one byte a pair, all 0; it is made 1 for those to ask about.
         """
-        different = list({pair.id: pair for pair in pairs}.values())
+        places: dict[str, int] = {}
+
+        def different() -> Iterator[Pair]:
+            for i, pair in enumerate(pairs):
+                if places.setdefault(pair.id, i) == i:
+                    yield pair
+
         if self._cache is None:
-            left.extend(different)
+            for pair in different():
+                left[places[pair.id]] = 1
             return
-        asked = questions(self._policy, different, self._mode, repeat=self._repeat)
-        for _, group in groupby(asked, key=lambda question: question.pair.id):
-            of_pair = list(group)
+        asked = questions(self._policy, different(), self._mode, repeat=self._repeat)
+        for pair_id, group in groupby(asked, key=lambda question: question.pair.id):
             parts = []
-            for question in of_pair:
+            for question in group:
                 part = self._known(question)
                 if part is None:
-                    left.append(question.pair)
+                    left[places[pair_id]] = 1
                     break
                 parts.append(part)
             else:
                 yield joined(self._policy, parts)
 
-    def requests(self, pairs: Sequence[Pair]) -> Iterator[JudgeRequest]:
+    def requests(self, pairs: Iterable[Pair]) -> Iterator[JudgeRequest]:
         """Yield the calls for what is not in the cache, in full calls wherever there is enough to fill them."""
         return grouped(self._unknown(pairs))
 
@@ -138,7 +148,7 @@ class Parts:
                 )
         self._open.clear()
 
-    def _unknown(self, pairs: Sequence[Pair]) -> Iterator[Question]:
+    def _unknown(self, pairs: Iterable[Pair]) -> Iterator[Question]:
         for question in questions(self._policy, pairs, self._mode, repeat=self._repeat):
             part = self._known(question)
             if part is None:
@@ -191,17 +201,52 @@ class Parts:
                 judgements = found[question.pair.id]
                 found[question.pair.id] = self._completed(judgements, bill, raw, label)
             raws = _divided(raw, request.labels)
+        shares = shared(bill.usage(), len(request.questions))
         return [
-            Verdict(
-                pair_id=question.pair.id,
-                judgements=found[question.pair.id],
-                usage=usage,
-                raw=raw[:KEPT_OF_REPLY],
-            )
-            for question, usage, raw in zip(
-                request.questions, shared(bill.usage(), len(request.questions)), raws, strict=True
-            )
+            self._verdict(question, found[question.pair.id], usage, kept(raw), bill, len(shares))
+            for question, usage, raw in zip(request.questions, shares, raws, strict=True)
         ]
+
+    def _verdict(
+        self,
+        question: Question,
+        judgements: tuple[Judgement, ...],
+        usage: Usage,
+        raw: str,
+        bill: Bill,
+        together: int,
+    ) -> Verdict:
+        # With several questions a pair each has its own reply, and the joined verdict has none: none is kept twice.
+        own = self._mode.scope == "dimension"
+        trace = bill.trace(
+            question.dimensions,
+            key=self._key(question),
+            repeat=self._repeat,
+            together=together,
+            raw=raw if own else "",
+        )
+        wrong = next((judgement.error for judgement in judgements if judgement.failed), "")
+        if wrong and trace.attempts and not trace.attempts[-1].outcome:  # the others of the call can be used
+            last = trace.attempts[-1].model_copy(update={"outcome": wrong})
+            trace = trace.model_copy(update={"attempts": (*trace.attempts[:-1], last)})
+        return Verdict(
+            pair_id=question.pair.id,
+            judgements=judgements,
+            usage=usage,
+            raw="" if own else raw,
+            traces=(trace,),
+        )
+
+
+def whole(found: Sequence[Found], parts: Parts | None) -> Iterator[Verdict]:
+    """Yield the verdicts about whole pairs that ``found`` holds, or completes; without ``parts``, each is one."""
+    for each in found:
+        if parts is None:
+            yield each.verdict
+        else:
+            parts.add(each.verdict)
+    if parts is not None:
+        yield from parts.ready()
 
 
 def _graded(parts: Sequence[Verdict]) -> set[str]:
@@ -213,11 +258,13 @@ def _failed(verdict: Verdict) -> bool:
 
 
 def _after(request: JudgeRequest, first: Verdict, second: Verdict | None) -> Verdict:
-    """Return the second answer to a question, with what both took."""
+    """Return the second answer to a question, with what both took and the attempts of both."""
     if second is None:
         return first
     both = joined(request.sheet.policy, [first, second]).usage
-    return second.model_copy(update={"usage": both})
+    attempts = tuple(attempt for verdict in (first, second) for attempt in verdict.traces[0].attempts)
+    trace = second.traces[0].model_copy(update={"attempts": attempts})
+    return second.model_copy(update={"usage": both, "traces": (trace,)})
 
 
 def _divided(raw: str, labels: Sequence[str]) -> list[str]:

@@ -12,6 +12,7 @@ from workbench import (
     gate_panel,
     markup,
     matrix_panel,
+    quality_panel,
     replacing,
     replacing_panel,
     widgets,
@@ -24,6 +25,7 @@ VIEWS = {
     "against": "A against B",
     "flips": "Flips",
     "several": "A against several",
+    "cost": "Quality against cost",
     "gate": "Release gate",
     "labelers": "Replacing labelers",
 }
@@ -75,6 +77,8 @@ def page() -> None:
         )
     if view == "matrix":
         matrix_panel.draw(runs, golden, split, labels, among)
+    elif view == "cost":
+        quality_panel.draw_quality_cost(golden)
     elif view == "gate":
         gate_panel.draw(golden)
     elif view == "labelers":

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pandas as pd
 import streamlit as st
 
-from workbench import job_cards, judgement_import_panel, markup, run_form, run_view, widgets
+from workbench import job_cards, judgement_import_panel, markup, run_form, run_view, trace_panel, widgets
 from workbench.run import Run
 
 COLUMNS = {
@@ -25,6 +25,10 @@ def page() -> None:
         return
     runs = space.store.runs()
     opened = st.query_params.get("run")
+    pair, found = st.query_params.get("pair"), next((run for run in runs if run.id == opened), None)
+    if pair and found is not None:
+        trace_panel.draw(found, pair)
+        return
     with st.expander("Start a run", expanded=not opened, icon=":material/play_circle:"):
         run_form.start_form()
     with st.expander(

@@ -137,6 +137,22 @@ class RunStore(StoreBase):
         frame = pd.DataFrame(found, columns=["pair_id", "dimension", "grade", "confidence", "cites"])
         return frame.astype({"grade": np.int_, "confidence": np.float64})
 
+    def probabilities(self, run_id: str) -> pd.DataFrame:
+        """Return pair_id, dimension, grade and probabilities of the judgements of a run that name a level.
+
+        ``probabilities`` is a tuple, one a level, or None where the judge gave none.
+        """
+        columns = table(JudgementRow).c
+        names = ["pair_id", "dimension", "grade", "probabilities"]
+        query = sa.select(*(columns[name] for name in names)).where(
+            columns.run_id == run_id, columns.grade >= 0
+        )
+        with self._read() as connection:
+            rows = connection.execute(query.order_by(columns.pair_id, columns.dimension)).all()
+        found = [(*row[:3], tuple(row.probabilities) if row.probabilities else None) for row in rows]
+        frame = pd.DataFrame(found, columns=names)
+        return frame.astype({"grade": np.int_, "probabilities": object})
+
     def judgements(self, run_id: str, pair_ids: Sequence[str]) -> dict[str, dict[str, Judgement]]:
         """Return pair id -> dimension -> judgement of a run, for the pairs given."""
         columns = table(JudgementRow).c
