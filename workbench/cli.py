@@ -18,6 +18,7 @@ from workbench import (
     cli_golden,
     cli_import,
     cli_judge,
+    cli_judges,
     cli_policy,
     cli_probe,
     cli_trace,
@@ -90,6 +91,8 @@ def doctor(as_json: Json = False) -> None:
 app.command("compare")(cli_judge.compare)
 app.command("gate")(cli_gate.gate)
 cli_judge.app.command("probe")(cli_probe.judge_probe)
+for _name in ("add", "test", "saved", "retire", "plugins"):
+    cli_judge.app.command(_name)(getattr(cli_judges, f"judge_{_name}"))
 cli_judge.app.command("trace")(cli_trace.judge_trace)
 cli_judge.app.command("import")(cli_import.judge_import)
 app.command("train")(cli_train.train)

@@ -11,6 +11,8 @@ from workbench.cli_output import Json, estimate, estimates_as_data, group, print
 from workbench.cli_workspace import chosen_split, name_and_version, opened, ready
 
 if TYPE_CHECKING:  # loaded by the commands that need them
+    from collections.abc import Mapping
+
     from workbench.run import JudgeSpec, Run
     from workbench.workspace import Workspace
 
@@ -105,6 +107,7 @@ def judge_run(
 
     A judge from a file and a saved judge bring their own settings; an option that is given replaces one of them.
     """
+    from workbench.judge_registry import saved_judges
     from workbench.judge_runs import start_run
 
     workspace = ready()
@@ -117,7 +120,7 @@ def judge_run(
     }
     run = start_run(
         workspace,
-        _chosen_judge(judge, given),
+        _chosen_judge(judge, given, saved_judges(workspace)),
         policy=name,
         version=version,
         golden=golden or name,
@@ -157,7 +160,7 @@ def judge_resume(
     _followed(workspace, workspace.store.run(found.id), wait, as_json)
 
 
-def _chosen_judge(name: str, given: dict[str, Any]) -> JudgeSpec:
+def _chosen_judge(name: str, given: dict[str, Any], known: Mapping[str, JudgeSpec]) -> JudgeSpec:
     """Return the judge that is named or described in a file, with the options that were given."""
     from workbench.errors import BadInput
     from workbench.judge_choice import judge_from_file, judge_from_text
@@ -169,7 +172,7 @@ def _chosen_judge(name: str, given: dict[str, Any]) -> JudgeSpec:
             raise BadInput("Both --judge and --judge-file are given.", "Give one of them.")
         spec = judge_from_file(given["judge_file"])
     else:
-        spec = judge_from_text(name, base_url=given.get("base_url"))
+        spec = judge_from_text(name, base_url=given.get("base_url"), known=known)
     spec = _with_settings(spec, given)
     method = given.get("calibrated")
     if method is None:

@@ -16,6 +16,7 @@ from __future__ import annotations
 import argparse
 import hashlib
 import json
+import re
 import socket
 import struct
 import threading
@@ -95,20 +96,58 @@ def graded(
     """
 
     def behave(request: Request) -> Reply:
-        schema = reply_schema(policy) if policy else _schema_of(request)
-        if schema is None:
-            return error(400, f"{MODEL} needs response_format json_schema; it reads the scale there.")(
-                request
-            )
-        answer: dict[str, Any] = {}
-        for key, properties in schema["properties"].items():
-            grade = properties["properties"]["grade"]
-            grades = [*grade.get("enum", ()), *(g for part in grade.get("anyOf", ()) for g in part["enum"])]
-            given = grader(request, key, grades)
-            answer[key] = {"reason": f"A hash of the text gives {given}.", "cites": [], "grade": given}
+        try:
+            schema = reply_schema(policy) if policy else _schema_of(request)
+            if schema is None:
+                told = f"{MODEL} needs response_format json_schema; it reads the scale there."
+                return error(400, told)(request)
+            answer = _answer(schema, request, grader)
+        except (KeyError, TypeError, AttributeError, ValueError):
+            return error(400, f"{MODEL} grades pairs, and this request asks for something else.")(request)
         return text(write(json.dumps(edit(answer), ensure_ascii=False)))(request)
 
     return behave
+
+
+def _answer(schema: Mapping[str, Any], request: Request, grader: Grader) -> dict[str, Any]:
+    """Return the answer that a schema of :mod:`workbench.prompt_modes` asks for: about one pair, or about several.
+
+    Raises:
+        KeyError, TypeError, AttributeError, ValueError: for a schema of anything else.
+    """
+    if "$defs" in schema:
+        one = schema["$defs"]["answer"]
+        return {label: _answer(one, _about(request, label), grader) for label in schema["properties"]}
+    return {
+        key: _graded(key, answer["properties"], request, grader)
+        for key, answer in schema["properties"].items()
+    }
+
+
+def _graded(key: str, wanted: Mapping[str, Any], request: Request, grader: Grader) -> dict[str, Any]:
+    """Return the answer about one dimension, its parts in the order asked for."""
+    grade = wanted["grade"]
+    grades = [*grade.get("enum", ()), *(g for part in grade.get("anyOf", ()) for g in part["enum"])]
+    if not grades:
+        raise ValueError("no grades are named")
+    given = grader(request, key, grades)
+    values: dict[str, Any] = {"reason": f"A hash of the text gives {given}.", "cites": [], "grade": given}
+    return {part: values[part] for part in wanted}
+
+
+def _about(request: Request, label: str) -> Request:
+    """Return the request as if its user message were about the pair called ``label`` alone.
+
+    So that a pair gets the same grade whatever pairs it is asked with.
+    """
+    message = request.message("user")
+    found = re.search(
+        rf"^BEGIN (\S+) {re.escape(label)}\n(.*?)^END \1 {re.escape(label)}$",
+        message,
+        re.MULTILINE | re.DOTALL,
+    )
+    own = {"role": "user", "content": found[2] if found else f"{label}\n{message}"}
+    return replace(request, body={**request.body, "messages": [own, *request.body.get("messages", [])]})
 
 
 def text(content: str | None, *, finish_reason: str = "stop", refusal: str | None = None) -> Behaviour:

@@ -17,6 +17,7 @@ from workbench.files import read_text
 from workbench.judges.batch_rules import batch_refusal
 from workbench.judges.ensemble import vote_weights
 from workbench.judges.keys import checked_url, refuse_secrets
+from workbench.judges.plugins import checked_plugin
 from workbench.prices import model_price
 from workbench.run import (
     BaselineSpec,
@@ -48,6 +49,8 @@ def filled(workspace: Workspace, judge: JudgeSpec) -> JudgeSpec:
         )
     if isinstance(judge, LlmSpec):
         return checked_llm(judge)
+    if isinstance(judge, PluginSpec):
+        return checked_plugin(judge)
     if isinstance(judge, CheckpointSpec):
         checkpoint = workspace.store.checkpoint(judge.checkpoint)
         return judge.model_copy(update={"checkpoint": checkpoint.id, "folder": checkpoint.folder})
@@ -94,6 +97,7 @@ def checked_llm(judge: LlmSpec) -> LlmSpec:
             "Write its name, such as OPENAI_API_KEY; the key itself is never entered here.",
         )
     refuse_secrets(list(judge.params), json.dumps(judge.params, default=str), judge.api_key_env)
+    refuse_secrets([], judge.model, judge.api_key_env)
     if judge.cap_usd is not None and not _priced(judge):
         raise BadInput(
             f"A cap on money cannot be held: the price of {'this server' if judge.base_url else judge.model} is not "

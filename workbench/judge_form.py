@@ -6,9 +6,10 @@ from collections.abc import Mapping, Sequence
 
 import streamlit as st
 
-from workbench import widgets
+from workbench import judge_registry, widgets
 from workbench.identity import content_hash
 from workbench.judge_words import judge_words
+from workbench.judges.plugins import installed_plugins
 from workbench.model_form import as_text, fill_model, from_text, language_model
 from workbench.run import (
     BaselineSpec,
@@ -140,8 +141,10 @@ def _plugin(prefix: str) -> JudgeSpec | None:
     return PluginSpec(plugin=name, params=from_text(params, "Parameters"))
 
 
+@st.cache_data(ttl=60, show_spinner=False)
 def _plugins() -> list[str]:
-    return []
+    """Return the judges that installed packages offer; looking for them imports each package, so once a minute."""
+    return [plugin.name for plugin in installed_plugins() if not plugin.problem]
 
 
 def _saved(prefix: str) -> JudgeSpec | None:
@@ -152,7 +155,7 @@ def _saved(prefix: str) -> JudgeSpec | None:
 
 
 def _saved_judges() -> dict[str, JudgeSpec]:
-    return {}
+    return judge_registry.saved_judges(widgets.workspace())
 
 
 def _calibrated(prefix: str, judge: JudgeSpec | None) -> JudgeSpec | None:

@@ -64,8 +64,11 @@ def main(arguments: list[str]) -> int:
         reporter.log(f"failed: {error}")
         ended = {"status": "failed", "error": error.message, "hint": error.hint}
     except Exception as error:
-        reporter.log(traceback.format_exc())
-        message = f"The worker met an error of its own: {type(error).__name__}: {error}"
+        # Loaded here: the worker itself loads no engine, and this is no usual end.
+        from workbench.judges.keys import scrub
+
+        reporter.log(scrub(traceback.format_exc()))
+        message = scrub(f"The worker met an error of its own: {type(error).__name__}: {error}")
         ended = {"status": "failed", "error": message, "hint": "The log has the details."}
     reporter.close()
     folder.finish(Result(**ended, finished_at=datetime.now(UTC), data=reporter.known))

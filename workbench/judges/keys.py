@@ -56,7 +56,7 @@ def one_line(text: str, also: str | None = None) -> str:
 
 
 def refuse_secrets(names: list[str], text: str, also: str | None = None) -> None:
-    """Check model parameters, which are stored with every run: their names, and their JSON text.
+    """Check a model's name or parameters, which are stored with every run: names of parameters, and the text.
 
     Raises:
         BadInput: when one of them is a key or is called like one.
@@ -64,8 +64,8 @@ def refuse_secrets(names: list[str], text: str, also: str | None = None) -> None
     named = [name for name in names if _SECRET_NAME.search(name)]
     if named or text != scrub(text, also):
         raise BadInput(
-            f"{repr(named[0]) if named else 'One of the model parameters'} is a secret, and model parameters are "
-            "stored with every run.",
+            f"{repr(named[0]) if named else 'The model or one of its parameters'} is a secret, and both are stored with "
+            "every run.",
             "Put the key into an environment variable and name that variable (api_key_env).",
         )
 

@@ -1,4 +1,4 @@
-"""Settings: where things are kept and run, who acts, the audit log."""
+"""Settings: the judges that are saved, keys, where things are kept and run, who acts, the audit log."""
 
 from __future__ import annotations
 
@@ -8,10 +8,12 @@ import platform
 
 import streamlit as st
 
-from workbench import job_cards, markup, widgets
+from workbench import job_cards, judge_registry, judge_settings, markup, widgets
 from workbench.workspace import code_revision
 
 SECTIONS = {
+    "judges": "Judges",
+    "providers": "Keys",
     "place": "Executor and folders",
     "people": "People",
     "log": "Audit log",
@@ -23,7 +25,7 @@ LINES = 50  # of the audit log on one page
 
 def page() -> None:
     """Draw the section that the URL names."""
-    widgets.header("Settings", "What this workbench stands on, and who did what.")
+    widgets.header("Settings", "Judges under names of their own, and what this workbench stands on.")
     widgets.flash()
     section = widgets.pick(
         st.segmented_control,
@@ -34,10 +36,29 @@ def page() -> None:
         label_visibility="collapsed",
     )
     {
+        "judges": judge_settings.draw,
+        "providers": providers,
         "place": place,
         "people": people,
         "log": audit_log,
     }[section]()
+
+
+def providers() -> None:
+    """Draw which keys are there; their values are never read here."""
+    rows = [
+        [
+            f"<code>{html.escape(state.variable)}</code>",
+            "set" if state.is_set else '<span class="wb-muted">not set</span>',
+            html.escape(", ".join(state.used_by)) or '<span class="wb-muted">–</span>',
+        ]
+        for state in judge_registry.provider_keys(widgets.workspace())
+    ]
+    st.html(markup.table(["environment variable", "where this app runs", "used by"], rows))
+    st.caption(
+        "Keys are read from the environment where a judge runs, at the moment of asking. They are shown, stored and "
+        "logged nowhere. To set one, export the variable and start the app again."
+    )
 
 
 def place() -> None:

@@ -6,6 +6,7 @@ from workbench.store.comments import Comment, CommentStore
 from workbench.store.decisions import Decision, DecisionStore
 from workbench.store.events import Actor, Event, EventStore
 from workbench.store.golden_sets import GoldenInfo
+from workbench.store.judges import JudgeStore, StoredJudge
 from workbench.store.labels import LabelStore
 from workbench.store.policies import Draft, DraftRevision, PolicyStore
 from workbench.store.queues import QueueStore
@@ -28,6 +29,7 @@ __all__ = [
     "Store",
     "StoredCheckpoint",
     "StoredJob",
+    "StoredJudge",
     "StoredSuggestion",
 ]
 
@@ -41,6 +43,7 @@ class Store(
     QueueStore,
     DecisionStore,
     ReviewStore,
+    JudgeStore,
     RunStore,
     EventStore,
 ):
