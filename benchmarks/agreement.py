@@ -2,6 +2,7 @@
 
     python -m benchmarks.agreement            # 100,000 pairs, 6 dimensions, 2,000 resamples
     python -m benchmarks.agreement --quick    # a tenth of the pairs
+    python -m benchmarks.agreement --matrix   # the Compare matrix from the database (see benchmarks/matrix.py)
 
 The peer draws queries with replacement and calls, for each resample, the functions that a notebook would call:
 cohen_kappa_score (quadratic and linear), accuracy_score, recall_score, spearmanr and krippendorff.alpha. Ours
@@ -12,7 +13,10 @@ the whole work is that time multiplied, and the table says so. Before any timing
 from __future__ import annotations
 
 import argparse
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import krippendorff
 import numpy as np
@@ -113,7 +117,13 @@ def main():
     """Run both settings."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="a tenth of the pairs and fewer peer resamples")
+    parser.add_argument(
+        "--matrix", action="store_true", help="20 runs x 6 dimensions x 10,000 pairs, cold and warm"
+    )
     arguments = parser.parse_args()
+    if arguments.matrix:
+        subprocess.run([sys.executable, str(Path(__file__).with_name("matrix.py"))], check=True)
+        return
     scale, peer_resamples = (10, 5) if arguments.quick else (1, 20)
     measure(5_000 // scale, 20, peer_resamples)
     measure(100_000 // scale, 1, peer_resamples)

@@ -41,7 +41,9 @@ LATER = ("within_one", "alpha", "ac2", "spearman", "bias", "recall")
 
 def dump(value):
     """All that an agreement says, the statistics among it that are computed when asked for."""
-    given = {f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.name != "_resample"}
+    given = {
+        f.name: getattr(value, f.name) for f in dataclasses.fields(value) if f.name not in ("_rows", "_drawn")
+    }
     return given | {name: getattr(value, name) for name in LATER} | {"confusion": value.confusion.tolist()}
 
 
@@ -464,3 +466,10 @@ def test_noise_by_hand():
     assert noise(np.full((2, 6), NOT_GRADED), HUMAN, range(3)) is None
     with pytest.raises(ValueError, match="runs has 6, human has 5"):
         noise(np.stack([JUDGE, HUMAN]), HUMAN[:5], range(3))
+
+
+def test_an_agreement_can_be_kept_between_processes_and_still_computes_the_rest():
+    import pickle
+
+    found = pickle.loads(pickle.dumps(agreement(JUDGE, HUMAN, QUERIES, range(3), resamples=200)))  # noqa: S301
+    assert found.within_one == agreement(JUDGE, HUMAN, QUERIES, range(3), resamples=200).within_one

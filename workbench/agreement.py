@@ -8,7 +8,7 @@ of each pair, the unit of the bootstrap. What is undefined is None with a reason
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any, Literal, get_args
@@ -51,7 +51,8 @@ class Agreement:
     kappa_quadratic: Estimate
     kappa_linear: Estimate
     exact: Estimate
-    _resample: Callable[[], Resampled]
+    _rows: npt.NDArray[Any]  # one confusion matrix a query, for what is computed later
+    _drawn: tuple[int, int]  # resamples, seed
     _reasons: _Reasons
 
     @cached_property
@@ -91,7 +92,7 @@ class Agreement:
 
     @cached_property
     def _sums(self) -> Resampled:
-        return self._resample()
+        return _resampled(self._rows, *self._drawn)
 
     def _bias_at(self, level: int) -> Estimate:
         reason = self._reasons.nothing or f"No comparable pair has the human grade {level}."
@@ -193,10 +194,7 @@ def agreement(
     # A matrix of runs keeps hundreds of these, so they are kept small (whole numbers below 65,536 a query).
     kept = matrices.astype(np.uint16) if matrices.max(initial=0) < 2**16 else matrices
 
-    def draw() -> Resampled:
-        return resample(kept.astype(np.int_), resamples=resamples, seed=seed)
-
-    sums = draw()
+    sums = _resampled(kept, resamples, seed)
     n = int(both.sum())
     nothing = "No pair has both a judge grade and a human grade." if n == 0 else ""
     chance = nothing or _one_class_reason(human[both], "human grades")
@@ -213,9 +211,14 @@ def agreement(
         kappa_quadratic=sums.estimate(_kappa_quadratic, chance),
         kappa_linear=sums.estimate(_kappa_linear, chance),
         exact=sums.estimate(confusion.exact, nothing),
-        _resample=draw,
+        _rows=kept,
+        _drawn=(resamples, seed),
         _reasons=_Reasons(nothing, chance, order),
     )
+
+
+def _resampled(rows: npt.NDArray[Any], resamples: int, seed: int) -> Resampled:
+    return resample(rows.astype(np.int_), resamples=resamples, seed=seed)
 
 
 def compare(

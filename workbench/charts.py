@@ -139,11 +139,16 @@ def confusion(agreement: Agreement, title: str, *, dark: bool = False) -> go.Fig
     return figure
 
 
-def trend(points: Sequence[dict[str, Any]], ceiling: Estimate | None) -> go.Figure:
+def trend(
+    points: Sequence[dict[str, Any]],
+    ceiling: Estimate | None,
+    noise: Mapping[str, float | None] | None = None,
+) -> go.Figure:
     """Return κ over policy versions, one line a judge.
 
     Args:
         points: dicts with judge, version, estimate.
+        noise: judge -> how far κ moved between its repeats, drawn as a band around its line.
     """
     figure = _figure(260)
     judges = sorted({point["judge"] for point in points})
@@ -158,6 +163,14 @@ def trend(points: Sequence[dict[str, Any]], ceiling: Estimate | None) -> go.Figu
             key=lambda p: p["version"],
         )
         colour = colours.judge_colour(judge, judges)
+        band = (noise or {}).get(judge)
+        if band is not None and len(mine) > 1:
+            xs, ys = [p["version"] for p in mine], [p["estimate"].value for p in mine]
+            figure.add_scatter(
+                x=[*xs, *xs[::-1]], y=[*(y + band / 2 for y in ys), *(y - band / 2 for y in ys[::-1])],
+                fill="toself", fillcolor=colour, opacity=0.15, line_width=0, mode="lines", hoverinfo="skip",
+                showlegend=False,
+            )  # fmt: skip
         figure.add_scatter(
             x=[p["version"] for p in mine],
             y=[p["estimate"].value for p in mine],

@@ -38,7 +38,8 @@ def draw(found: RunComparison, among: Mapping[str, str]) -> None:
     if found.changes:
         widgets.section("What each change of the policy did")
         known = [row for row in rows if row.flips] or rows[:SHOWN_CHANGES]
-        st.html(clause_table(known[:SHOWN_CHANGES]))
+        link = f"?view=flips&golden={found.truth.golden}&split={found.truth.split}&run={found.a.id}&vs={found.b.id}"
+        st.html(clause_table(known[:SHOWN_CHANGES], link))
         st.caption(
             "A flip counts for a change by experiment (ablation), by citation, or as the only change read in its dimension; "
             "it may count for several. Possibly: several changes are read there and none is cited. Noise: nothing that the "
@@ -47,7 +48,7 @@ def draw(found: RunComparison, among: Mapping[str, str]) -> None:
         rest = [row for row in rows if row not in known[:SHOWN_CHANGES]]
         if rest:
             with st.expander(f"{markup.several(len(rest), 'more change')} to which no flip is tied for sure"):
-                st.html(clause_table(rest))
+                st.html(clause_table(rest, link))
         _ablation(found)
     kept, chosen = _filtered(found, flips, rows, titles)
     with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
@@ -61,8 +62,12 @@ def draw(found: RunComparison, among: Mapping[str, str]) -> None:
     _table(found, kept, titles)
 
 
-def clause_table(rows: Sequence[ClauseRow]) -> str:
-    """Return change → flips fixed, broken, net, how they are tied, an example, and the words that changed."""
+def clause_table(rows: Sequence[ClauseRow], link: str) -> str:
+    """Return change → flips fixed, broken, net, how they are tied, examples, and the words that changed.
+
+    Args:
+        link: address of this view, to which ``&flip=…`` opens an example.
+    """
     body = []
     for row in rows:
         net = f"{row.net:+d}".replace("-", "−") if row.net else "0"
@@ -84,10 +89,15 @@ def clause_table(rows: Sequence[ClauseRow]) -> str:
                 f"<b>{net}</b>",
                 html.escape(how) or "–",
                 f'<span class="wb-muted">{row.possible or ""}</span>',
+                " ".join(
+                    f'<a href="{html.escape(link)}&amp;flip={html.escape(pair_id)}/{html.escape(key)}" target="_self" '
+                    f'title="{html.escape(key)}">{i}</a>'
+                    for i, (pair_id, key) in enumerate(row.examples, start=1)
+                ),
                 words,
             ]
         )
-    heads = ["change", "fixed", "broken", "changed", "net", "tied by", "possibly", "words"]
+    heads = ["change", "fixed", "broken", "changed", "net", "tied by", "possibly", "examples", "words"]
     return markup.table(heads, body, numeric=[1, 2, 3, 4, 6])
 
 

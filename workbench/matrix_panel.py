@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -37,7 +36,8 @@ def draw(
     rows = _sorted(rows, order)
     ceilings = evaluation.human_agreement(space, golden, split=split)
     ceiling = {key: found.ceiling if found else None for key, found in ceilings.items()}
-    noise = {key: comparing.noise_bands(space, rows[0].run, split=split).get(key) for key in titles}
+    newest = {row.run.judge.name: row.run for row in sorted(rows, key=lambda row: row.run.created_at)}
+    noise = {name: comparing.noise_bands(space, run, split=split) for name, run in newest.items()}
     _table(rows, titles, ceiling, split)
     if len({row.run.policy_version for row in rows}) > 1:
         _trend(rows, titles, ceiling, noise)
@@ -174,7 +174,7 @@ def _trend(
     rows: Sequence[MatrixRow],
     titles: Mapping[str, str],
     ceiling: Mapping[str, Estimate | None],
-    noise: Mapping[str, float | None],
+    noise: Mapping[str, Mapping[str, float | None]],
 ) -> None:
     with st.expander("Trend over policy versions", icon=":material/show_chart:"):
         keys = list(titles)
@@ -187,18 +187,24 @@ def _trend(
         for row in sorted(rows, key=lambda row: row.run.created_at):
             if key in row.agreements:
                 points[row.run.judge.name, row.run.policy_version] = row.agreements[key].kappa_quadratic
+        bands = {judge: by_key.get(key) for judge, by_key in noise.items()}
         st.plotly_chart(
             charts.trend(
-                [{"judge": j, "version": v, "estimate": e} for (j, v), e in points.items()], ceiling.get(key)
+                [{"judge": j, "version": v, "estimate": e} for (j, v), e in points.items()],
+                ceiling.get(key),
+                bands,
             ),
             key="trend_chart",
             config={"displayModeBar": False},
         )
-        band = noise.get(key)
-        said = f"{html.escape(rows[0].run.judge.name)} repeated on the same pairs moved by up to {markup.number(band)}."
+        said = [
+            f"{markup.plain(judge)}, asked again about the same pairs, moved by up to {markup.number(band)}."
+            for judge, band in bands.items()
+            if band is not None
+        ]
         st.caption(
-            "Grey band: labelers among themselves. "
-            + (said if band is not None else "No judge was repeated yet.")
+            "Grey band: labelers among themselves. Band around a line: how far the judge moves when it is asked again. "
+            + (" ".join(said) or "No judge here was asked again yet.")
         )
 
 
