@@ -13,6 +13,7 @@ from typing import Annotated, NoReturn
 import typer
 
 from workbench import (
+    cli_clicks,
     cli_draft,
     cli_gate,
     cli_golden,
@@ -103,6 +104,7 @@ cli_policy.app.command("restore")(cli_draft.restore)
 app.add_typer(cli_policy.app, name="policy")
 app.add_typer(cli_golden.app, name="golden")
 app.add_typer(cli_judge.app, name="judge")
+app.add_typer(cli_clicks.app, name="clicks")
 
 
 def main() -> NoReturn:
