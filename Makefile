@@ -35,7 +35,7 @@ check: .venv/.dev
 	@touch $@
 
 .venv/.dev: .venv/.app
-	@$(INSTALL) -e '.[train,offline,postgres,dev]'
+	@$(INSTALL) -e '.[train,offline,postgres,onnx,dev]'
 	@touch $@
 
 screenshots: .venv/.dev

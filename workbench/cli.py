@@ -14,6 +14,7 @@ import typer
 
 from workbench import (
     cli_clicks,
+    cli_data,
     cli_draft,
     cli_gate,
     cli_golden,
@@ -22,10 +23,12 @@ from workbench import (
     cli_judges,
     cli_policy,
     cli_probe,
+    cli_score,
     cli_trace,
     cli_train,
+    cli_train_plan,
 )
-from workbench.cli_output import Json, print_json, table
+from workbench.cli_output import Json, group, print_json, table
 from workbench.cli_workspace import say_sync, synced
 from workbench.errors import WorkbenchError
 
@@ -97,6 +100,8 @@ for _name in ("add", "test", "saved", "retire", "plugins"):
 cli_judge.app.command("trace")(cli_trace.judge_trace)
 cli_judge.app.command("import")(cli_import.judge_import)
 app.command("train")(cli_train.train)
+app.command("train-plan")(cli_train_plan.train_plan)
+app.command("train-check")(cli_train_plan.train_check)
 cli_policy.app.command("import")(cli_draft.import_document)
 cli_policy.app.command("drafts")(cli_draft.drafts)
 cli_policy.app.command("publish")(cli_draft.publish)
@@ -105,6 +110,11 @@ app.add_typer(cli_policy.app, name="policy")
 app.add_typer(cli_golden.app, name="golden")
 app.add_typer(cli_judge.app, name="judge")
 app.add_typer(cli_clicks.app, name="clicks")
+data_app = group("Data sets: made from a pool by a judge.")
+app.add_typer(data_app, name="data")
+for _name in ("make", "list", "show", "check"):
+    data_app.command(_name)(getattr(cli_data, f"data_{_name}"))
+app.command("score")(cli_score.score)
 
 
 def main() -> NoReturn:

@@ -19,7 +19,7 @@ from workbench.policy import Policy
 from workbench.prompt_mode import PromptMode
 
 RunStatus = Literal["queued", "running", "finished", "failed", "cancelled", "capped"]
-JobKind = Literal["judge_run", "training", "trial", "suggestion", "lint", "probe", "ablation"]
+JobKind = Literal["judge_run", "training", "trial", "suggestion", "lint", "probe", "ablation", "dataset"]
 
 
 class CapReached(WorkbenchError):

@@ -32,7 +32,7 @@ def launch_form() -> None:
         return
     left, right = st.columns([2, 5], gap="large")
     with left:
-        name = widgets.pick(st.selectbox, "Recipe", names, key="recipe")
+        name = widgets.pick(st.selectbox, "Recipe", names, key="recipe", default="ranker-mini")
     try:
         recipe = space.recipe(name)
         with right:

@@ -1,14 +1,23 @@
-"""The job of a training: a recipe makes a checkpoint, which then grades the golden set that it learnt from."""
+"""The job of a training: a recipe makes a checkpoint, which then grades the golden set it learnt from."""
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from workbench.files import read_text
 from workbench.grading import read_inputs
 from workbench.jobfolder import FolderReporter, JobFolder
 from workbench.judge_job import graded
-from workbench.run import JobSpec, Verdict
+from workbench.policy import Policy
+from workbench.run import JobSpec, Reporter, Verdict
+
+if TYPE_CHECKING:
+    from workbench.golden import GoldenSet
+    from workbench.training.data import Cell, Example
+    from workbench.training.record import TrainingInput
 
 
 def run(spec: JobSpec, folder: JobFolder, reporter: FolderReporter) -> dict[str, Any]:
@@ -19,9 +28,8 @@ def run(spec: JobSpec, folder: JobFolder, reporter: FolderReporter) -> dict[str,
     """
     # torch takes a second: whoever imports this module for its name need not wait for it.
     from workbench.judges.checkpoint import CheckpointJudge
-    from workbench.training.data import build_examples
     from workbench.training.fit import fit
-    from workbench.training.record import Lineage, TrainingInput
+    from workbench.training.record import Lineage, TrainingInput, read_record
 
     inputs = read_inputs(folder.path)
     given = TrainingInput.model_validate(spec.payload["training"])
@@ -30,15 +38,27 @@ def run(spec: JobSpec, folder: JobFolder, reporter: FolderReporter) -> dict[str,
         for line in read_text(folder.path / "soft.jsonl").split("\n")
         if line
     ]
-    examples = build_examples(inputs.policy, inputs.golden(given.golden, given.golden_version), soft)
+    golden = inputs.golden(given.golden, given.golden_version)
+    examples = gather(given, inputs.policy, golden, soft, Path(spec.payload.get("cache", "")), reporter)
+    parents = [path for path in (given.start, *given.teachers) if path]
     lineage = Lineage(
         golden=f"{given.golden} v{given.golden_version}",
         golden_hash=given.golden_hash,
         soft_run=given.soft_run,
+        dataset=given.dataset_id,
+        clicks=given.clicks_hash,
+        parents=tuple(read_record(Path(path)).name for path in parents),
         code_revision=spec.payload.get("code_revision", ""),
     )
     done = fit(
-        given.recipe, inputs.policy, examples, folder.artifacts, reporter, lineage=lineage, resume=True
+        given.recipe,
+        inputs.policy,
+        examples,
+        folder.artifacts,
+        reporter,
+        start=Path(given.start) if given.start else None,
+        lineage=lineage,
+        resume=True,
     )
     reporter.known["checkpoint"] = {
         "name": done.record.name,
@@ -48,5 +68,88 @@ def run(spec: JobSpec, folder: JobFolder, reporter: FolderReporter) -> dict[str,
     }
     if reporter.stopping():
         return reporter.known
+    if not done.record.heads:
+        reporter.log("The checkpoint has a click head only, so it does not grade the golden set.")
+        return reporter.known
     reporter.log("grading the golden set with the new checkpoint")
     return graded(CheckpointJudge(done.folder), inputs, folder, reporter, spec)
+
+
+def gather(
+    given: TrainingInput,
+    policy: Policy,
+    golden: GoldenSet,
+    soft: Sequence[Verdict],
+    cache: Path,
+    reporter: Reporter,
+) -> list[Example]:
+    """Return all that a recipe learns from: dev pairs, the data set, clicks, and what teachers say of all these.
+
+    Args:
+        given: the recipe, and where what it names lies.
+        policy: under which it is trained.
+        golden: whose dev pairs are learnt.
+        soft: verdicts of the run that the recipe takes soft labels from.
+        cache: folder under which the answers of teachers are kept.
+        reporter: hears what was left out.
+
+    Raises:
+        WorkbenchError: something does not fit, or comes from the holdout.
+    """
+    from workbench.dataset_files import iter_rows
+    from workbench.training.data import add_clicks, add_dataset, build_examples
+    from workbench.training.teaching import teach
+
+    recipe = given.recipe
+    examples = build_examples(policy, golden, soft)
+    if given.dataset:
+        rows = (row for batch in iter_rows(Path(given.dataset)) for row in batch)
+        examples = add_dataset(policy, golden, examples, rows)
+    if given.clicks:
+        examples, missed = add_clicks(golden, examples, read_cells(Path(given.clicks)))
+        if missed:
+            reporter.log(f"{missed} documents of the click log are no pair here; they are left out.")
+    if given.teachers:
+        pairs = [example.pair for example in examples]
+        said = [
+            teach(Path(path), teacher, recipe, policy, pairs, cache / "teachers", reporter)
+            for path, teacher in zip(given.teachers, recipe.teachers, strict=True)
+        ]
+        answers = zip(*said, strict=True)
+        examples = [replace(e, taught=taught) for e, taught in zip(examples, answers, strict=True)]
+    return examples
+
+
+def read_cells(path: Path) -> dict[str, list[Cell]]:
+    """Return document -> its impressions by position and propensity, from a kept click log.
+
+    The documents of a log that is to be learnt from are pair ids. Rows are read a batch at a time: room is taken by the
+    cells.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    from workbench.training.data import Cell
+
+    keys = ["document", "position", "propensity"]
+    parts = []
+    for batch in pq.ParquetFile(path).iter_batches(batch_size=1 << 18, columns=[*keys, "clicked"]):
+        table = pa.table(
+            {
+                "document": batch["document"].cast(pa.string()),
+                "position": batch["position"],
+                "propensity": batch["propensity"],
+                "clicked": batch["clicked"].cast(pa.int64()),
+            }
+        )
+        parts.append(table.group_by(keys).aggregate([("clicked", "sum"), ("clicked", "count")]))
+    if not parts:
+        return {}
+    whole = pa.concat_tables(parts).group_by(keys)
+    cells: dict[str, list[Cell]] = {}
+    total = whole.aggregate([("clicked_sum", "sum"), ("clicked_count", "sum")])
+    for row in total.sort_by([(key, "ascending") for key in keys]).to_pylist():
+        propensity = 1.0 if row["propensity"] is None else row["propensity"]
+        cell = Cell(row["position"], row["clicked_count_sum"], row["clicked_sum_sum"], propensity)
+        cells.setdefault(row["document"], []).append(cell)
+    return cells

@@ -7,6 +7,7 @@ import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import Any
 
 from pydantic import ValidationError
@@ -19,9 +20,9 @@ from workbench.jobs import checkpoint_of, exists, folder_of, new_id, prepare, st
 from workbench.judge_runs import write_inputs
 from workbench.policy import Policy
 from workbench.recipe import StudentRecipe, TeacherRecipe, TrainedRecipe
-from workbench.run import JobState, JudgeIdentity, Run, Verdict
+from workbench.run import JobState, JudgeIdentity, Reporter, Run
 from workbench.store import StoredCheckpoint, StoredJob
-from workbench.training.record import TrainingInput
+from workbench.training_sources import Sources, find_sources, soft_labels, training_input
 from workbench.workspace import Workspace, code_revision
 from workbench.yamltext import describe
 
@@ -52,6 +53,8 @@ class TrainingPlan:
     validation_pairs: int
     steps: int
     problem: str  # why it cannot be started; "" where it can
+    dataset_rows: int = 0  # of the data set, if the recipe names one; pairs above count dev pairs only
+    impressions: int = 0  # of the click log
 
 
 @dataclass(frozen=True)
@@ -116,7 +119,8 @@ def start_training(
     """
     policy = workspace.store.policy(recipe.policy)
     golden = workspace.store.snapshot(recipe.data.golden)
-    soft_run, soft = _soft_labels(workspace, recipe)
+    soft_run, soft = soft_labels(workspace, recipe)
+    sources = find_sources(workspace, recipe, policy)
     job_id = f"job-train-{key}" if key else new_id("job-train")
     run_id = job_id.replace("job-train", "run-eval")
     if key and exists(workspace, job_id):
@@ -135,14 +139,13 @@ def start_training(
         created_at=datetime.now(UTC),
         code_revision=code_revision(),
     )
-    given = TrainingInput(
-        recipe=recipe,
-        golden=golden.name,
-        golden_version=golden.version,
-        golden_hash=golden.content_hash,
-        soft_run=soft_run,
-    )
-    payload = {"run_id": run_id, "training": given.model_dump(mode="json"), "code_revision": code_revision()}
+    given = training_input(recipe, golden, soft_run, sources)
+    payload = {
+        "run_id": run_id,
+        "training": given.model_dump(mode="json"),
+        "code_revision": code_revision(),
+        "cache": str(workspace.cache_folder),
+    }
     title = f"{recipe.recipe} on {policy.label}"
     spec, folder = prepare(workspace, "training", job_id=job_id, title=title, author=author, payload=payload)
     write_inputs(folder.path, policy, golden)
@@ -152,42 +155,27 @@ def start_training(
     return Launched(job_id, run_id)
 
 
-def _soft_labels(workspace: Workspace, recipe: StudentRecipe | TeacherRecipe) -> tuple[str, list[Verdict]]:
-    """Return the run whose probabilities are learnt and its verdicts on dev pairs; ("", []) where none is asked."""
-    wanted = recipe.data.soft_labels
-    if wanted is None:
-        if recipe.data.golden_weight == 0:
-            raise BadInput(
-                f"Recipe {recipe.recipe} learns from nothing.",
-                "Give it soft_labels, or a golden_weight above 0.",
-            )
-        return "", []
-    members = workspace.store.members(recipe.data.golden)
-    dev = members.loc[members["split"] == "dev", "pair_id"].tolist()
-    runs = [
-        run
-        for run in workspace.store.runs(policy=recipe.policy, golden=recipe.data.golden)
-        if run.status == "finished"
-        and (run.judge.kind != "checkpoint" if wanted.run == "latest" else run.id == wanted.run)
-    ]
-    runs.sort(key=lambda run: (run.policy_version, run.created_at), reverse=True)
-    for run in runs:
-        judgements = workspace.store.judgements(run.id, dev)
-        if any(j.probabilities for answers in judgements.values() for j in answers.values()):
-            verdicts = [
-                Verdict(pair_id=pair_id, judgements=tuple(answers.values()))
-                for pair_id, answers in judgements.items()
-            ]
-            return run.id, verdicts
-    which = (
-        "finished run with probabilities"
-        if wanted.run == "latest"
-        else f"run '{wanted.run}' with probabilities"
-    )
-    raise NotFound(
-        f"There is no {which} of {recipe.policy} on golden set '{recipe.data.golden}'.",
-        "Start a judge run first, or set data.soft_labels to null.",
-    )
+def check_overfit(
+    workspace: Workspace, recipe: StudentRecipe | TeacherRecipe, reporter: Reporter, *, steps: int = 50
+) -> tuple[float, ...]:
+    """Learn the first batch of a recipe by heart, here and now, and return the loss of each step.
+
+    Raises:
+        WorkbenchError: as :func:`start_training`, and what else a training would stop at.
+    """
+    from workbench.training.data import split_examples
+    from workbench.training.overfit import overfit
+    from workbench.training_job import gather
+
+    policy = workspace.store.policy(recipe.policy)
+    golden = workspace.store.snapshot(recipe.data.golden)
+    soft_run, soft = soft_labels(workspace, recipe)
+    given = training_input(recipe, golden, soft_run, find_sources(workspace, recipe, policy))
+    every = gather(given, policy, golden, soft, workspace.cache_folder, reporter)
+    known = [e for e in every if e.golden or e.soft or e.dataset or e.cells or e.taught]
+    train, _ = split_examples(known, recipe.data.validation, recipe.seed)
+    start = Path(given.start) if given.start else None
+    return overfit(recipe, policy, train, steps=steps, start=start)
 
 
 def plan(workspace: Workspace, recipe: StudentRecipe | TeacherRecipe) -> TrainingPlan:
@@ -202,8 +190,10 @@ def plan(workspace: Workspace, recipe: StudentRecipe | TeacherRecipe) -> Trainin
     answers = standing(golden.labels[golden.labels["dimension"].isin(policy.keys)])
     labelled = set(answers.loc[answers["grade"] != UNRATEABLE, "pair_id"]) & {pair.id for pair in dev}
     problem, soft_run, soft = "", None, set()
+    sources = Sources()
     try:
-        run_id, verdicts = _soft_labels(workspace, recipe)
+        sources = find_sources(workspace, recipe, policy)
+        run_id, verdicts = soft_labels(workspace, recipe)
         soft_run = workspace.store.run(run_id) if run_id else None
         soft = {v.pair_id for v in verdicts if any(j.probabilities or j.not_applicable for j in v.judgements)}
     except WorkbenchError as error:
@@ -225,7 +215,9 @@ def plan(workspace: Workspace, recipe: StudentRecipe | TeacherRecipe) -> Trainin
         train_pairs=train,
         validation_pairs=len(sides) - train,
         steps=min(steps, schedule.max_steps or steps),
-        problem=problem or ("" if train else _NOTHING),
+        problem=problem or ("" if train or sources.dataset or sources.clicks else _NOTHING),
+        dataset_rows=sources.dataset_rows,
+        impressions=sources.impressions,
     )
 
 

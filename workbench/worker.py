@@ -28,6 +28,7 @@ MODULES: dict[JobKind, str] = {
     "lint": "workbench.lint_job",
     "probe": "workbench.probe_job",
     "ablation": "workbench.ablation_job",
+    "dataset": "workbench.dataset_job",
 }
 """Kind of job -> the module whose ``run`` does it: of spec, folder and reporter it makes the data of the result.
 

@@ -16,10 +16,13 @@ from training_samples import Heard, examples, pair, policy, recipe, tiny  # noqa
 
 from workbench.errors import BadInput, NotFound, Refused  # noqa: E402
 from workbench.golden import NOT_APPLICABLE, NOT_GRADED, Pair  # noqa: E402
-from workbench.judges.checkpoint import BATCH, CheckpointJudge  # noqa: E402
+from workbench.judges.checkpoint import CheckpointJudge  # noqa: E402
 from workbench.policy import Policy  # noqa: E402
 from workbench.run import Judge, Verdict  # noqa: E402
 from workbench.training.fit import fit  # noqa: E402
+from workbench.training.grades import decide  # noqa: E402
+from workbench.training.model import load_checkpoint  # noqa: E402
+from workbench.training.predict import BATCH, FirstToken  # noqa: E402
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +112,7 @@ def test_fields_are_read_once_and_graded_alike(by_field: Path, monkeypatch: pyte
     offers = ["smoky", "green d", "black e f", "red", "white g", "mild"]
     pairs = [pair(wish, notes, "calm") for notes in offers for wish in guests]
     judge = CheckpointJudge(by_field)
-    backbone = judge._load().scorer.backbone
+    backbone = judge._ready().checkpoint.scorer.backbone
     read = []
     plain = type(backbone).forward
 
@@ -135,6 +138,47 @@ def test_fields_missing_or_unknown(by_field: Path) -> None:
     assert not any(j.failed for verdict in verdicts.values() for j in verdict.judgements)
     assert verdicts[pairs[0].id].usage.input_tokens == 0
     assert verdicts[pairs[1].id].usage.input_tokens == 3  # [CLS] smoky [SEP]
+
+
+@pytest.mark.parametrize(("precision", "off"), [("float32", 1e-5), ("bfloat16", 0.03)])
+def test_batched_grades_are_those_of_the_plain_model(tmp_path: Path, precision: str, off: float) -> None:
+    """Grouping by length changes nothing; bfloat16 has 8 bits, so 2 digits are kept."""
+    learnt = {"epochs": 6, "head_penalty": 0.1}
+    student = recipe(tiny(tmp_path / "model"), precision=precision, pooling="mean", schedule=learnt)
+    done = fit(student, policy(), examples(), tmp_path / "out", Heard()).folder
+    checkpoint = load_checkpoint(done)
+    pairs = [pair(f"smoky {'a ' * (i % 9)}", "green" if i % 2 else "smoky") for i in range(12)]
+    verdicts = grade(CheckpointJudge(done), policy(), pairs)
+    head = checkpoint.record.heads[0]
+    for item in pairs:
+        with torch.inference_mode():
+            logits = checkpoint.scorer(checkpoint.tokens.pad(checkpoint.tokens.encode([item])))["taste"]
+        _, expected, levels = decide(head, torch.softmax(logits.double(), dim=-1).numpy())
+        taste = verdicts[item.id].judgements[0]
+        assert taste.probabilities == pytest.approx(levels[0], abs=off)
+        assert taste.expected == pytest.approx(expected[0], abs=2 * off)
+    means = [verdict.judgements[0].expected or 0.0 for verdict in verdicts.values()]
+    assert max(means) - min(means) > 0.1  # a model that says the same of all would agree with anything
+
+
+def test_a_last_layer_that_computes_the_first_token_alone_is_exact() -> None:
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.BertConfig(
+        vocab_size=50, hidden_size=16, intermediate_size=32, num_hidden_layers=3, num_attention_heads=2,
+        initializer_range=0.5,
+    )  # fmt: skip
+    whole = transformers.BertModel(config).eval()
+    assert FirstToken.fits(whole)
+    ids = torch.randint(0, 50, (4, 9))
+    mask = torch.ones_like(ids)
+    mask[1, 5:] = 0
+    with torch.inference_mode():
+        expected = whole(input_ids=ids, attention_mask=mask).last_hidden_state
+        found = FirstToken(whole)(ids, mask).last_hidden_state
+        other = FirstToken(whole)(ids, torch.ones_like(ids)).last_hidden_state
+    torch.testing.assert_close(found, expected[:, :1], rtol=1e-4, atol=1e-5)
+    assert not torch.allclose(other[1], found[1], atol=1e-2)  # the mask matters
 
 
 def test_no_pairs_no_verdicts(folder: Path) -> None:

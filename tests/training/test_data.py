@@ -12,10 +12,9 @@ from training_samples import examples, golden, pair, policy  # noqa: E402
 from workbench.errors import BadInput, NotFound, Refused  # noqa: E402
 from workbench.golden import NOT_APPLICABLE, NOT_GRADED, UNRATEABLE  # noqa: E402
 from workbench.run import Judgement, Verdict  # noqa: E402
+from workbench.training.batches import Targets, batches  # noqa: E402
 from workbench.training.data import (  # noqa: E402
     Example,
-    Targets,
-    batches,
     build_examples,
     check_examples,
     split_examples,

@@ -27,6 +27,7 @@ from workbench.run import Verdict  # noqa: E402
 from workbench.training import fit as fit_module  # noqa: E402
 from workbench.training.data import Example, build_examples, split_examples  # noqa: E402
 from workbench.training.fit import fit, learning_rate_factor  # noqa: E402
+from workbench.training.heads import Evaluation  # noqa: E402
 from workbench.training.model import load_checkpoint  # noqa: E402
 from workbench.training.record import Lineage  # noqa: E402
 
@@ -109,7 +110,8 @@ def test_rows_progress_and_lineage(encoder: Path, tmp_path: Path) -> None:
     steps = [row for row in heard.rows if "step" in row]
     evals = [row for row in heard.rows if "eval_loss" in row]
     assert set(steps[0]) == {
-        "step", "epoch", "loss", "loss_golden", "loss_soft", "lr", "pairs_per_s", "grad_norm"
+        "step", "epoch", "loss", "loss_golden", "loss_soft", "lr", "pairs_per_s", "grad_norm",
+        "taste.loss", "taste.grad_norm", "strength.loss", "strength.grad_norm",
     }  # fmt: skip
     assert [row["step"] for row in steps] == list(range(1, len(steps) + 1))
     assert [row["epoch"] for row in evals] == [0, 1, 2]  # 0: after the first fit of the heads
@@ -126,7 +128,7 @@ def test_rows_progress_and_lineage(encoder: Path, tmp_path: Path) -> None:
     assert record.figures["epoch"] == best["epoch"]
     assert record.figures["eval_loss"] == best["eval_loss"]
     assert record.figures["steps"] == len(steps)
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["checkpoint"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["checkpoint", "worst.jsonl"]
     assert any("1 without a target left out" in line for line in heard.lines)
 
 
@@ -166,10 +168,10 @@ def test_the_record_has_the_spread_of_the_labels(encoder: Path, tmp_path: Path) 
 def test_the_best_epoch_is_kept(encoder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     kept = {}
 
-    def losses(scorer: Any, *_: Any) -> dict[str, float]:
+    def losses(scorer: Any, *_: Any) -> Evaluation:
         epoch = len(kept)
         kept[epoch] = {name: tensor.clone() for name, tensor in scorer.state_dict().items()}
-        return {"eval_loss": [3.0, 1.0, math.nan, 2.0][epoch]}
+        return Evaluation({"eval_loss": [3.0, 1.0, math.nan, 2.0][epoch]}, [])
 
     monkeypatch.setattr(fit_module, "evaluate", losses)
     student = recipe(encoder, data={"validation": 0.25}, schedule={"epochs": 3})
@@ -198,7 +200,9 @@ def test_stop_and_resume_end_where_an_unbroken_run_ends(
     assert same(weights(done.folder), weights(reference.folder))
     assert done.record.heads == reference.record.heads
     assert not done.record.stopped
-    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == ["checkpoint"]
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == (
+        ["checkpoint", "worst.jsonl"] if validation else ["checkpoint"]
+    )
 
 
 def test_a_stop_before_the_first_step_leaves_a_checkpoint_too(encoder: Path, tmp_path: Path) -> None:

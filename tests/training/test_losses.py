@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from dataclasses import replace
+from typing import Any
 
 import pytest
 
 torch = pytest.importorskip("torch", reason="needs the train extra")
 
-from training_samples import policy, recipe  # noqa: E402
+from training_samples import pair, policy, recipe  # noqa: E402
 
-from workbench.training.data import Targets  # noqa: E402
+from workbench.training.batches import Lesson, Targets  # noqa: E402
+from workbench.training.data import Example  # noqa: E402
 from workbench.training.losses import distillation, soft_cross_entropy, squared_emd, total_loss  # noqa: E402
 from workbench.training.record import heads_of  # noqa: E402
 
@@ -20,6 +23,12 @@ ALL = torch.tensor([True])
 def logits_of(*rows: list[float]) -> torch.Tensor:
     """Logits whose softmax is the given probabilities."""
     return torch.tensor(rows).log()
+
+
+def lesson(student: Any, golden: Targets, soft: Targets) -> Lesson:
+    """One example with these targets and no other."""
+    nothing = Lesson.of([Example(pair("a", "b"))], student, heads_of(policy()))
+    return replace(nothing, golden=golden, soft=soft)
 
 
 def test_cross_entropy_by_hand() -> None:
@@ -123,7 +132,7 @@ def test_total_loss_weighs_its_parts() -> None:
     logits = {"taste": torch.zeros(1, 3), "strength": torch.zeros(1, 3)}
     golden = Targets.of(heads, [{"taste": (1.0, 0.0, 0.0)}])
     soft = Targets.of(heads, [{"strength": (1.0, 0.0, 0.0)}])
-    loss = total_loss(student, heads, logits, golden, soft)
+    loss = total_loss(student, heads, logits, lesson(student, golden, soft))
     # Golden: ln 3 + 2 * EMD; cumulative (1/3, 2/3, 1) against (1, 1, 1): 4/9 + 1/9 = 5/9. Soft: KL = ln 3.
     # Dimensions without a known target are not in the mean.
     assert loss.golden is not None
@@ -137,6 +146,7 @@ def test_total_loss_leaves_out_what_the_recipe_does_not_ask_for() -> None:
     heads = heads_of(policy())
     logits = {"taste": torch.zeros(1, 3), "strength": torch.zeros(1, 3)}
     targets = Targets.of(heads, [{"taste": (1.0, 0.0, 0.0)}])
-    loss = total_loss(recipe("none", ordinal_weight=0.0), heads, logits, targets, targets)
+    plain = recipe("none", ordinal_weight=0.0)
+    loss = total_loss(plain, heads, logits, lesson(plain, targets, targets))
     assert loss.soft is None
     assert loss.total.item() == pytest.approx(math.log(3))

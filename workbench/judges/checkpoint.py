@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,14 +12,10 @@ from workbench.errors import BadInput, Unavailable
 from workbench.golden import NOT_GRADED, Pair
 from workbench.policy import Policy
 from workbench.run import JudgeIdentity, Judgement, Usage, Verdict
-from workbench.training.record import head_problem, read_record
+from workbench.training.record import CheckpointRecord, head_problem, read_record
 
 if TYPE_CHECKING:
-    from workbench.training.model import Checkpoint
-    from workbench.training.tokens import Tokens
-
-BATCH = 32
-"""Pairs a forward pass."""
+    from workbench.training.predict import Predicted, Predictor
 
 
 class CheckpointJudge:
@@ -38,7 +34,7 @@ class CheckpointJudge:
         """
         self.folder = folder
         self.record = read_record(folder)
-        self._loaded: Checkpoint | None = None
+        self._predictor: Predictor | None = None
 
     @property
     def identity(self) -> JudgeIdentity:
@@ -75,48 +71,47 @@ class CheckpointJudge:
             )
         if not pairs:
             return
-        checkpoint = self._load()
-        encoded = await asyncio.to_thread(checkpoint.tokens.encode, pairs)
-        order = sorted(range(len(pairs)), key=lambda i: checkpoint.tokens.alike(encoded[i]))
-        for start in range(0, len(order), BATCH):
-            batch = order[start : start + BATCH]
+        predictor = self._ready()
+        encoded = await asyncio.to_thread(predictor.checkpoint.tokens.encode, pairs)
+        batches = predictor.predict_tokens(encoded)
+        while True:
             began = time.monotonic()
             # In a thread, so that whoever listens can stop between batches and write meanwhile.
-            graded = await asyncio.to_thread(
-                _grade, checkpoint, policy, problems, [encoded[i] for i in batch]
-            )
-            latency = (time.monotonic() - began) * 1000 / len(batch)
-            for i, judgements in zip(batch, graded, strict=True):
-                usage = Usage(calls=1, input_tokens=len(encoded[i].ids), latency_ms=latency)
+            predicted = await asyncio.to_thread(next, batches, None)
+            if predicted is None:
+                return
+            latency = (time.monotonic() - began) * 1000 / len(predicted.rows)
+            graded = _judgements(self.record, policy, problems, predicted)
+            for i, count, judgements in zip(
+                predicted.rows.tolist(), predicted.tokens.tolist(), graded, strict=True
+            ):
+                usage = Usage(calls=1, input_tokens=count, latency_ms=latency)
                 yield Verdict(pair_id=pairs[i].id, judgements=judgements, usage=usage)
 
-    def _load(self) -> Checkpoint:
-        if self._loaded is None:
+    def _ready(self) -> Predictor:
+        if self._predictor is None:
             try:
                 from workbench.training.model import load_checkpoint
+                from workbench.training.predict import Predictor
             except ImportError as error:
                 raise Unavailable(
                     "A checkpoint needs torch, transformers and safetensors.",
                     "Install them with: pip install 'policy-workbench[train]'.",
                 ) from error
-            self._loaded = load_checkpoint(self.folder)
-        return self._loaded
+            self._predictor = Predictor(load_checkpoint(self.folder))
+        return self._predictor
 
 
-def _grade(
-    checkpoint: Checkpoint, policy: Policy, problems: dict[str, str], batch: Sequence[Tokens]
+def _judgements(
+    record: CheckpointRecord, policy: Policy, problems: Mapping[str, str], predicted: Predicted
 ) -> list[tuple[Judgement, ...]]:
+    """Return the judgements of each pair of a batch, in the policy's order of dimensions."""
     import numpy as np
-    import torch
 
     from workbench.training.grades import decide
 
-    scorer = checkpoint.scorer
-    half = checkpoint.record.recipe.precision == "bfloat16"
-    with torch.inference_mode(), torch.autocast(scorer.device.type, dtype=torch.bfloat16, enabled=half):
-        logits = scorer(checkpoint.tokens.pad(batch, scorer.device))
-    heads = {head.key: head for head in scorer.heads}
-    rows: list[list[Judgement]] = [[] for _ in batch]
+    heads = {head.key: head for head in record.heads}
+    rows: list[list[Judgement]] = [[] for _ in predicted.rows]
     for dimension in policy.dimensions:
         key, problem = dimension.key, problems[dimension.key]
         if problem:
@@ -124,8 +119,8 @@ def _grade(
             for row in rows:
                 row.append(failed)
             continue
-        probabilities = torch.softmax(logits[key].double(), dim=-1).cpu().numpy()
-        broken = ~np.isfinite(probabilities).all(axis=1)
+        probabilities = predicted.probabilities[key]
+        broken = np.asarray(~np.isfinite(probabilities).all(axis=1))
         grades, expected, levels = decide(heads[key], probabilities, allow_na=dimension.allow_na)
         answers = zip(grades.tolist(), expected.tolist(), levels.tolist(), strict=True)
         for row, is_broken, (grade, mean, level) in zip(rows, broken.tolist(), answers, strict=True):

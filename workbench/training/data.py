@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
-import numpy.typing as npt
-import torch
-from torch import Tensor
 
 from workbench.errors import BadInput, NotFound, Refused
 from workbench.golden import (
@@ -25,12 +23,42 @@ from workbench.golden import (
 from workbench.policy import Policy
 from workbench.run import Judgement, Verdict
 from workbench.training.record import Head, heads_of
-from workbench.training.tokens import PairTokenizer, Tokens
 
 Vector = tuple[float, ...]
 
-POOL = 8
-"""Batches whose pairs are sorted by length together: enough to save padding, few enough to stay random."""
+
+@dataclass(frozen=True)
+class Cell:
+    """How often a pair was shown and clicked at one position; ``propensity`` is the chance that it is looked at."""
+
+    position: int
+    shown: float
+    clicked: float
+    propensity: float = 1.0
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a teacher says of a pair: by dimension, probabilities over the classes; and of a click, None: nothing."""
+
+    policy: Mapping[str, Vector] = field(default_factory=dict)
+    click: float | None = None
+
+
+class LabelledRow(Protocol):
+    """A row of a data set: :class:`workbench.dataset.DatasetRow`, or anything like it."""
+
+    @property
+    def pair(self) -> Pair:
+        """The pair."""
+
+    @property
+    def split(self) -> str:
+        """``train`` or ``validation``, by query."""
+
+    @property
+    def judgements(self) -> Sequence[Judgement]:
+        """What the judge said of it."""
 
 
 @dataclass(frozen=True)
@@ -38,13 +66,19 @@ class Example:
     """One pair and what is known about its grades.
 
     ``golden`` and ``soft`` hold, by dimension, probabilities over the head's classes: the levels, ascending, then
-    N/A where the policy allows it. ``settled`` is the grade that the labelers agreed on; it is only measured by.
+    N/A where the policy allows it; so does ``dataset``, which is what a data set's judge said. ``settled`` is the grade
+    that the labelers agreed on; it is only measured by. ``cells`` are the pair's impressions, ``taught`` one answer a
+    teacher of the recipe. ``validation`` keeps the pair's query out of training.
     """
 
     pair: Pair
     golden: Mapping[str, Vector] = field(default_factory=dict)
     soft: Mapping[str, Vector] = field(default_factory=dict)
     settled: Mapping[str, int] = field(default_factory=dict)
+    dataset: Mapping[str, Vector] = field(default_factory=dict)
+    cells: tuple[Cell, ...] = ()
+    taught: tuple[Answer, ...] = ()
+    validation: bool = False
 
 
 def build_examples(
@@ -163,27 +197,111 @@ def _is_distribution(vector: Sequence[float]) -> bool:
     return all(math.isfinite(p) and p >= 0 for p in vector) and abs(sum(vector) - 1) < 1e-3
 
 
-def check_examples(heads: Sequence[Head], examples: Sequence[Example], *, golden: bool, soft: bool) -> None:
+def add_dataset(
+    policy: Policy, golden: GoldenSet, examples: Iterable[Example], rows: Iterable[LabelledRow]
+) -> list[Example]:
+    """Return the examples with what a data set says: pairs that are among them gain it, the others follow.
+
+    A judge's answer without probabilities counts as certain; a failed one is none. A probe is a dev pair of the golden
+    set like any other.
+
+    Args:
+        policy: gives the dimensions and their classes.
+        golden: whose holdout must not be among the rows.
+        examples: from :func:`build_examples`.
+        rows: of the data set, streamed.
+
+    Raises:
+        Refused: a pair of the holdout is among the rows.
+        BadInput: an answer does not fit the policy's levels, or no row has one.
+    """
+    heads = {head.key: head for head in heads_of(policy)}
+    found = {example.pair.id: example for example in examples}
+    holdout = {pair_id for pair_id, split in golden.splits.items() if split == "holdout"}
+    said = 0
+    for row in rows:
+        pair = row.pair
+        if pair.id in holdout:
+            raise Refused(
+                f"Pair {pair.id} of the data set is in the holdout of {golden.label}; nothing may learn from it.",
+                "Make the data set again.",
+            )
+        targets = {}
+        for judgement in row.judgements:
+            head = heads.get(judgement.dimension)
+            vector = _distribution(head, judgement, pair.id) if head else None
+            if head and vector is None and not judgement.failed and not judgement.not_applicable:
+                vector = _votes(head, [judgement.grade], f"the data set, pair {pair.id}")
+            if vector:
+                targets[judgement.dimension] = vector
+        said += bool(targets)
+        known = found.get(pair.id, Example(pair))
+        held = known.validation or row.split == "validation"
+        found[pair.id] = replace(known, dataset=targets, validation=held)
+    if not said:
+        raise BadInput(
+            f"The data set says nothing on a dimension of {policy.label}.",
+            "Make it under this policy, with a judge that grades.",
+        )
+    return list(found.values())
+
+
+def add_clicks(
+    golden: GoldenSet, examples: Iterable[Example], cells: Mapping[str, Sequence[Cell]]
+) -> tuple[list[Example], int]:
+    """Return the examples with their impressions, and how many documents of the log are none of their pairs.
+
+    Args:
+        golden: whose holdout is left out; its other pairs become examples where they have impressions.
+        examples: whose pairs may have been shown.
+        cells: pair id -> its impressions.
+
+    Raises:
+        BadInput: no pair was shown, or there is no click at all.
+    """
+    found = {example.pair.id: example for example in examples}
+    dev = {pair.id: pair for pair in golden.pairs if golden.splits[pair.id] == "dev"}
+    missed = 0
+    for pair_id, mine in cells.items():
+        known = found.get(pair_id) or (Example(dev[pair_id]) if pair_id in dev else None)
+        if known is None:
+            missed += 1
+        else:
+            found[pair_id] = replace(known, cells=tuple(mine))
+    if not any(cell.clicked for example in found.values() for cell in example.cells):
+        raise BadInput(
+            "The click log has no click on a pair that is learnt from.",
+            "Its documents have to be pair ids of the golden set's dev pairs or of the data set.",
+        )
+    return list(found.values()), missed
+
+
+def check_examples(
+    heads: Sequence[Head], examples: Sequence[Example], *, golden: bool, soft: bool, other: bool = False
+) -> None:
     """Check that there is something to learn from and that it fits the heads.
 
     Args:
         heads: what is trained.
         examples: all of them.
         golden, soft: which targets the recipe learns from.
+        other: whether it also learns from a data set, clicks or teachers.
 
     Raises:
         BadInput: one sentence for the first problem.
     """
     if not examples:
         raise BadInput("There is no example to learn from.", "Label dev pairs of the golden set first.")
-    if not golden and not soft:
+    if not golden and not soft and not other:
         raise BadInput(
             "The recipe learns from nothing: the weights of golden and of soft labels are both 0.",
             "Set golden_weight or soft_labels.weight above 0.",
         )
     classes = {head.key: head.classes for head in heads}
     for example in examples:
-        for kind, targets in (("golden", example.golden), ("soft", example.soft)):
+        kinds = [("golden", example.golden), ("soft", example.soft), ("data set's", example.dataset)]
+        kinds += [("teacher's", answer.policy) for answer in example.taught]
+        for kind, targets in kinds:
             for key, vector in targets.items():
                 if key not in classes:
                     problem = f"is about '{key}', which is not a dimension ({', '.join(classes)})"
@@ -212,70 +330,12 @@ def check_examples(heads: Sequence[Head], examples: Sequence[Example], *, golden
 def split_examples(
     examples: Sequence[Example], share: float, seed: int
 ) -> tuple[list[Example], list[Example]]:
-    """Return (training, validation): a ``share`` of the queries, drawn by ``seed``, with all their pairs."""
-    sides = split_by_query([example.pair for example in examples], holdout=share, seed=f"validation {seed}")
-    train = [example for example in examples if sides[example.pair.id] == "dev"]
-    return train, [example for example in examples if sides[example.pair.id] == "holdout"]
+    """Return (training, validation), by query.
 
-
-def batches(lengths: Sequence[int], size: int, rng: np.random.Generator) -> Iterator[npt.NDArray[np.int_]]:
-    """Yield the positions of each batch of one epoch, every position once.
-
-    Pairs are shuffled, and sorted by length within pools of ``POOL`` batches, so that a batch has little padding;
-    the batches of a pool are shuffled again.
+    Validation takes a ``share`` of the queries, drawn by ``seed``, with all their pairs; and the queries of examples
+    that say so themselves.
     """
-    order = rng.permutation(len(lengths))
-    measure = np.asarray(lengths)
-    for start in range(0, len(order), size * POOL):
-        pool = order[start : start + size * POOL]
-        pool = pool[np.argsort(measure[pool], kind="stable")]
-        cut = [pool[i : i + size] for i in range(0, len(pool), size)]
-        yield from (cut[i] for i in rng.permutation(len(cut)))
-
-
-@dataclass(frozen=True)
-class Targets:
-    """Targets of one kind: by dimension, probabilities (examples, classes) and which rows are known (examples,)."""
-
-    probabilities: dict[str, Tensor]
-    known: dict[str, Tensor]
-
-    @classmethod
-    def of(cls, heads: Sequence[Head], vectors: Sequence[Mapping[str, Vector]]) -> Targets:
-        """Stack one mapping an example; a missing dimension is a row of zeros that is not known."""
-        return cls(
-            {h.key: torch.tensor([v.get(h.key, (0.0,) * h.classes) for v in vectors]) for h in heads},
-            {h.key: torch.tensor([h.key in v for v in vectors]) for h in heads},
-        )
-
-    def take(self, rows: npt.NDArray[np.int_], device: torch.device) -> Targets:
-        """Return the targets of some examples, on ``device``."""
-        index = torch.from_numpy(rows)
-        return Targets(
-            {key: tensor[index].to(device) for key, tensor in self.probabilities.items()},
-            {key: tensor[index].to(device) for key, tensor in self.known.items()},
-        )
-
-
-@dataclass(frozen=True)
-class Encoded:
-    """Examples with their tokens and targets, made once."""
-
-    examples: Sequence[Example]
-    tokens: Sequence[Tokens]
-    golden: Targets
-    soft: Targets
-
-    @classmethod
-    def of(cls, examples: Sequence[Example], tokens: PairTokenizer, heads: Sequence[Head]) -> Encoded:
-        """Tokenise ``examples`` and stack their targets."""
-        return cls(
-            examples,
-            tokens.encode([example.pair for example in examples]),
-            Targets.of(heads, [example.golden for example in examples]),
-            Targets.of(heads, [example.soft for example in examples]),
-        )
-
-    def order(self, size: int, seed: tuple[int, ...]) -> Iterator[npt.NDArray[np.int_]]:
-        """Yield the rows of each batch; the same seed gives the same batches."""
-        return batches([len(t.ids) for t in self.tokens], size, np.random.default_rng(seed))
+    sides = split_by_query([example.pair for example in examples], holdout=share, seed=f"validation {seed}")
+    kept = {e.pair.query_id for e in examples if e.validation or sides[e.pair.id] == "holdout"}
+    train = [example for example in examples if example.pair.query_id not in kept]
+    return train, [example for example in examples if example.pair.query_id in kept]

@@ -7,6 +7,8 @@ costs time and not quality; without any, the last epoch is.
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import math
 import os
 import time
@@ -14,6 +16,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -24,13 +27,15 @@ from workbench.identity import content_hash
 from workbench.policy import Policy
 from workbench.recipe import Recipe, Schedule, TrainedRecipe
 from workbench.run import Reporter
-from workbench.training.data import Encoded, Example, check_examples, split_examples
+from workbench.training.batches import Encoded
+from workbench.training.data import Example, check_examples, split_examples
 from workbench.training.heads import evaluate, first_fit, logits_of, not_finite, stretch_heads
 from workbench.training.losses import total_loss
 from workbench.training.model import new_scorer
 from workbench.training.record import CheckpointRecord, Head, Lineage, considered, heads_of
 from workbench.training.state import Keeper, Progress
 from workbench.training.tokens import PairTokenizer
+from workbench.training.worst import write_worst
 
 Rows = npt.NDArray[np.int_]
 
@@ -53,21 +58,26 @@ def fit(
     out_dir: Path,
     reporter: Reporter,
     *,
+    start: Path | None = None,
     lineage: Lineage | None = None,
     resume: bool = False,
 ) -> FitResult:
     """Train ``recipe`` on ``examples`` and write ``out_dir/checkpoint``.
 
-    Reports a metric row a step (step, epoch, loss, loss_golden, loss_soft, lr, pairs_per_s, grad_norm) and one an
-    epoch (epoch, eval_loss, and for each dimension ``<key>.exact`` and ``<key>.kappa``, quadratic, on the
-    validation queries). Everything random follows ``recipe.seed``: on the CPU the same call gives the same losses.
+    Reports a metric row a step (step, epoch, loss, its parts as ``loss_golden``, ``loss_soft`` and others where the
+    recipe learns from them, lr, pairs_per_s, grad_norm, and of each head ``<key>.loss`` and ``<key>.grad_norm``) and one
+    an epoch (epoch, eval_loss, for each dimension ``<key>.exact`` and ``<key>.kappa``, quadratic, and ``@click.auc`` on
+    the validation queries). The pairs that the newest evaluation was furthest off on are in ``out_dir/worst.jsonl``.
+    Everything random follows ``recipe.seed``: on the CPU the same call gives the same losses.
 
     Args:
         recipe: what to train and how.
         policy: gives the heads and the fields that are read.
-        examples: dev pairs with targets, from :func:`workbench.training.data.build_examples`.
+        examples: dev pairs with targets, from :func:`workbench.training.data.build_examples`, and what is learnt
+            besides.
         out_dir: folder of this training; it may exist.
         reporter: hears of progress, metrics and log lines, and is asked before each step whether to stop.
+        start: folder of the checkpoint that ``init_from`` means; None without one.
         lineage: what goes into the checkpoint's record besides recipe and policy.
         resume: go on from the state that a stopped or killed run left in ``out_dir``, if there is one; where the
             same training is finished there, return what it made.
@@ -78,9 +88,11 @@ def fit(
         Unavailable: the backbone cannot be loaded.
         WorkbenchError: the loss became NaN or infinite; the message names the pairs.
     """
-    heads, schedule = heads_of(policy), recipe.schedule
+    heads, schedule = heads_of(policy) if "policy" in recipe.heads else (), recipe.schedule
     train_examples, validation_examples = _prepare(recipe, policy, examples, reporter)
-    made_of = [recipe.content_hash, policy.content_hash, [[e.pair.id, e.golden, e.soft] for e in examples]]
+    made_of: list[Any] = [recipe.content_hash, policy.content_hash, [_identity(e) for e in examples]]
+    if lineage and lineage.parents:
+        made_of.append(list(lineage.parents))
     keeper = Keeper(out_dir, content_hash("training", made_of))
 
     def record(figures: Mapping[str, float | None], heads: Sequence[Head] = heads) -> CheckpointRecord:
@@ -106,20 +118,21 @@ def fit(
     if "OMP_NUM_THREADS" not in os.environ:  # which torch has heeded already
         torch.set_num_threads(_cpus())
     torch.manual_seed(recipe.seed)
-    scorer, tokens = new_scorer(recipe, policy)
+    scorer, tokens = new_scorer(recipe, policy, start)
     scorer.to("cuda" if torch.cuda.is_available() else "cpu")
     parameters = sum(parameter.numel() for parameter in scorer.parameters())
-    train = Encoded.of(train_examples, tokens, heads)
-    validation = Encoded.of(validation_examples, tokens, heads)
-    epoch_steps = math.ceil(len(train_examples) / schedule.batch_size)
-    total = min(schedule.epochs * epoch_steps, schedule.max_steps or schedule.epochs * epoch_steps)
+    train = Encoded.of(train_examples, tokens, recipe, heads)
+    validation = Encoded.of(validation_examples, tokens, recipe, heads)
+    ends = _epoch_ends(train, schedule, recipe.seed)
+    total = min(ends[-1], schedule.max_steps or ends[-1])
+    trained = [parameter for parameter in scorer.backbone.parameters() if parameter.requires_grad]
     groups = [
-        {"params": list(scorer.backbone.parameters()), "peak": schedule.learning_rate},
-        {"params": list(scorer.head.parameters()), "peak": schedule.head_learning_rate},
+        {"params": trained, "peak": schedule.learning_rate},
+        {"params": scorer.head_parameters(), "peak": schedule.head_learning_rate},
     ]
     optimizer = torch.optim.AdamW(groups, lr=schedule.learning_rate, weight_decay=schedule.weight_decay)
     at = keeper.load(scorer, optimizer) if resume else Progress()
-    _log_first_batch(train, next(train.order(schedule.batch_size, (recipe.seed, 1))), tokens, reporter)
+    _log_first_batch(train, train.order(schedule.batch_size, (recipe.seed, 1))[0], tokens, reporter)
 
     began = time.monotonic() - at.seconds
 
@@ -128,8 +141,10 @@ def fit(
         at.epoch = epoch
         if validation.tokens:
             learnt = stretch_heads(scorer, tokens, train, recipe, heads)
-            figures = evaluate(scorer, tokens, validation, recipe, learnt)
+            found = evaluate(scorer, tokens, validation, recipe, learnt)
+            figures = found.figures
             reporter.metric({"epoch": epoch, **figures})
+            write_worst(out_dir, epoch, found.worst)
             loss = figures["eval_loss"]
             # A NaN is no improvement; the next step's check names the pairs.
             if loss is not None and loss < at.best_loss:
@@ -145,9 +160,10 @@ def fit(
         if at.heads_fitted:
             end_epoch(0)
     while at.step < total and not stopped:
-        epoch = at.step // epoch_steps + 1
-        order = list(train.order(schedule.batch_size, (recipe.seed, epoch)))
-        for rows in order[at.step % epoch_steps :][: total - at.step]:
+        epoch = bisect.bisect_right(ends, at.step) + 1
+        order = train.order(schedule.batch_size, (recipe.seed, epoch))
+        done = at.step - (ends[epoch - 2] if epoch > 1 else 0)
+        for rows in order[done:][: total - at.step]:
             stopped = reporter.stopping()
             if stopped:
                 break
@@ -157,10 +173,11 @@ def fit(
                 group["lr"] = group["peak"] * factor
             scorer.train()
             logits = logits_of(scorer, tokens, [train.tokens[row] for row in rows], recipe)
-            golden, soft = train.golden.take(rows, scorer.device), train.soft.take(rows, scorer.device)
-            loss = total_loss(recipe, heads, logits, golden, soft)
+            lesson = train.lesson.take(rows, scorer.device)
+            loss = total_loss(recipe, heads, logits, lesson, scorer.tower)
             optimizer.zero_grad(set_to_none=True)
             loss.total.backward()  # type: ignore[no-untyped-call]
+            norms = scorer.head_gradient_norms()
             norm = torch.nn.utils.clip_grad_norm_(scorer.parameters(), schedule.clip_norm)
             for what, value in (("loss", loss.total.item()), ("gradient", norm.item())):
                 if not math.isfinite(value):
@@ -178,6 +195,9 @@ def fit(
                     "lr": schedule.learning_rate * factor,
                     "pairs_per_s": len(rows) / max(time.monotonic() - step_began, 1e-9),
                     "grad_norm": norm.item(),
+                    **{name: part.item() for name, part in loss.others.items()},
+                    **{f"{key}.loss": part.item() for key, part in loss.heads.items()},
+                    **{f"{key}.grad_norm": value for key, value in norms.items()},
                 }
             )
             left = at.seconds / at.step * (total - at.step)
@@ -219,10 +239,24 @@ def _prepare(
             f"The recipe {recipe.recipe} is for the policy {recipe.policy}, not for {policy.name}.",
             "Correct 'policy' in the recipe, or choose the other policy.",
         )
-    golden = data.golden_weight > 0
-    soft = data.soft_labels is not None and data.soft_labels.weight > 0
-    check_examples(heads_of(policy), examples, golden=golden, soft=soft)
-    useful = [example for example in examples if (golden and example.golden) or (soft and example.soft)]
+    heads = heads_of(policy) if "policy" in recipe.heads else ()
+    golden = data.golden_weight > 0 and bool(heads)
+    soft = data.soft_labels is not None and data.soft_labels.weight > 0 and bool(heads)
+    dataset = data.dataset is not None and data.dataset_weight > 0 and bool(heads)
+    other = dataset or data.clicks is not None or bool(recipe.teachers)
+    check_examples(heads_of(policy), examples, golden=golden, soft=soft, other=other)
+    for wanted, has, what in (
+        (dataset, any(e.dataset for e in examples), f"an answer of the data set '{data.dataset}'"),
+        (data.clicks is not None, any(e.cells for e in examples), f"an impression of '{data.clicks}'"),
+        (bool(recipe.teachers), any(e.taught for e in examples), "a teacher's answer"),
+    ):
+        if wanted and not has:
+            raise BadInput(f"None of the {len(examples)} examples has {what}.", "Add it to the examples.")
+    useful = [
+        e
+        for e in examples
+        if (golden and e.golden) or (soft and e.soft) or (dataset and e.dataset) or e.cells or e.taught
+    ]
     train, validation = split_examples(useful, data.validation, recipe.seed)
     reporter.log(
         f"{len(train)} pairs to learn from, {len(validation)} to validate with, "
@@ -240,9 +274,33 @@ def _log_first_batch(train: Encoded, rows: Rows, tokens: PairTokenizer, reporter
     for row in rows[:SHOWN]:
         example = train.examples[row]
         reporter.log(f"{example.pair.id}: {tokens.text(train.tokens[row])}")
-        for kind, targets in (("golden", example.golden), ("soft", example.soft)):
+        kinds = [("golden", example.golden), ("soft", example.soft)]
+        kinds += [("data set", example.dataset)] if example.dataset else []
+        kinds += [(f"teacher {i}", answer.policy) for i, answer in enumerate(example.taught, 1)]
+        for kind, targets in kinds:
             shown = [f"{key} {' '.join(f'{p:.2f}' for p in vector)}" for key, vector in targets.items()]
             reporter.log(f"  {kind}: {'; '.join(shown) or 'none'}")
+        if example.cells:
+            places = [f"{c.clicked:g} of {c.shown:g} at {c.position}" for c in example.cells]
+            reporter.log(f"  clicks: {'; '.join(places)}")
+
+
+def _identity(example: Example) -> list[Any]:
+    """Return what of an example tells one training from another; what came later counts where it is there."""
+    said: list[Any] = [example.pair.id, example.golden, example.soft]
+    if example.dataset or example.cells:
+        cells = [[c.position, c.shown, c.clicked, c.propensity] for c in example.cells]
+        said += [example.dataset, cells]
+    return said
+
+
+def _epoch_ends(train: Encoded, schedule: Schedule, seed: int) -> list[int]:
+    """Return after how many steps each epoch ends. Batches of whole queries may be more in one than in another."""
+    if not train.by_query:
+        steps = math.ceil(len(train.examples) / schedule.batch_size)
+        return [steps * epoch for epoch in range(1, schedule.epochs + 1)]
+    orders = (train.order(schedule.batch_size, (seed, epoch)) for epoch in range(1, schedule.epochs + 1))
+    return list(itertools.accumulate(map(len, orders)))
 
 
 def _cpus() -> int:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -15,12 +17,14 @@ from workbench.errors import WorkbenchError
 from workbench.golden import NOT_GRADED
 from workbench.recipe import TrainedRecipe
 from workbench.run import Reporter
-from workbench.training.data import Encoded, Example
+from workbench.training.batches import Encoded, Lesson, Targets
+from workbench.training.data import Example
 from workbench.training.grades import decide, stretched
 from workbench.training.losses import total_loss
-from workbench.training.model import PairScorer
-from workbench.training.record import Head
+from workbench.training.record import CLICK, Head
+from workbench.training.scorer import PairScorer
 from workbench.training.tokens import PairTokenizer, Tokens
+from workbench.training.worst import worst_examples
 
 Rows = npt.NDArray[np.int_]
 
@@ -42,8 +46,12 @@ def first_fit(
     mend that; fitted heads first, then fine-tuning, keeps what pretraining knew (Kumar et al. 2022, LP-FT). The
     problem is small: at most ``FIRST_FIT`` pairs, all at once, L-BFGS, the training loss plus
     ``head_penalty / pairs * |W|^2``. Where fields are compared, the features' mean and spread are learnt here too,
-    also without ``head_penalty``.
+    also without ``head_penalty``. Heads that come from another checkpoint stay as they are.
     """
+    fresh = [kind for kind in recipe.heads if kind not in scorer.known]
+    if not fresh:
+        reporter.log("The heads are those of the checkpoint that this training starts from.")
+        return True
     rows = _some(train, tokens, recipe)
     size = recipe.schedule.batch_size
     parts = []
@@ -59,17 +67,24 @@ def first_fit(
         raise not_finite(
             "output of the backbone", math.nan, 0, {"": features}, [train.examples[r] for r in rows]
         )
-    scorer.learn_statistics(features)
+    if not scorer.known:
+        scorer.learn_statistics(features)
     if recipe.schedule.head_penalty is None:
         return True
-    golden, soft = train.golden.take(rows, scorer.device), train.soft.take(rows, scorer.device)
+    lesson = train.lesson.take(rows, scorer.device)
     penalty = recipe.schedule.head_penalty / len(rows)
-    optimizer = torch.optim.LBFGS(scorer.head.parameters(), max_iter=100, line_search_fn="strong_wolfe")
+    layers = {"policy": scorer.head, "click": scorer.click}
+    fitted = [layer for kind in fresh if (layer := layers[kind]) is not None]
+    parameters = [parameter for layer in fitted for parameter in layer.parameters()]
+    if scorer.tower is not None and "click" in fresh:
+        parameters.append(scorer.tower)
+    optimizer = torch.optim.LBFGS(parameters, max_iter=100, line_search_fn="strong_wolfe")
 
     def closure() -> Tensor:
         optimizer.zero_grad()
-        loss = total_loss(recipe, heads, scorer.answer(features), golden, soft).total
-        loss = loss + penalty * scorer.head.weight.square().sum()
+        loss = total_loss(recipe, heads, scorer.answer(features), lesson, scorer.tower).total
+        for layer in fitted:
+            loss = loss + penalty * layer.weight.square().sum()
         loss.backward()  # type: ignore[no-untyped-call]
         return loss
 
@@ -84,31 +99,42 @@ def stretch_heads(
     """Return the heads with centre and stretch for the weights as they are now (:mod:`workbench.training.grades`).
 
     The labels whose spread is reached are the golden votes where the recipe learns from them and a dimension has any,
-    else the soft labels.
+    else those of the data set, else the soft labels, else a teacher's.
     """
+    if not heads:
+        return ()
     rows = _some(train, tokens, recipe)
     logits = _all_logits(scorer, tokens, train, rows, recipe)
     found = []
     for head in heads:
         probabilities = torch.softmax(logits[head.key].double(), dim=-1).cpu().numpy()
-        targets = (
-            train.golden if recipe.data.golden_weight and train.golden.known[head.key].any() else train.soft
-        )
+        targets = _measure(train.lesson, recipe, head)
         known = targets.known[head.key].numpy()[rows]
         wanted = targets.probabilities[head.key].double().numpy()[rows]
         found.append(stretched(head, probabilities[known], wanted[known]))
     return tuple(found)
 
 
+@dataclass(frozen=True)
+class Evaluation:
+    """How a model does on the validation pairs: figures by name, None where undefined; and the worst pairs."""
+
+    figures: dict[str, float | None]
+    worst: list[dict[str, Any]]
+
+
 def evaluate(
     scorer: PairScorer, tokens: PairTokenizer, encoded: Encoded, recipe: TrainedRecipe, heads: Sequence[Head]
-) -> dict[str, float | None]:
-    """Return eval_loss, and exact agreement and quadratic kappa of each dimension; None where undefined."""
+) -> Evaluation:
+    """Return eval_loss, exact agreement and quadratic kappa of each dimension, and the click head's AUC.
+
+    The AUC is over impressions, positions left out.
+    """
     order = _in_order(np.arange(len(encoded.tokens)), encoded, tokens)
     logits = _all_logits(scorer, tokens, encoded, order, recipe)
-    golden, soft = encoded.golden.take(order, scorer.device), encoded.soft.take(order, scorer.device)
+    lesson = encoded.lesson.take(order, scorer.device)
     figures: dict[str, float | None] = {
-        "eval_loss": total_loss(recipe, heads, logits, golden, soft).total.item()
+        "eval_loss": total_loss(recipe, heads, logits, lesson, scorer.tower).total.item()
     }
     examples = [encoded.examples[row] for row in order]
     queries = np.array([example.pair.query_id for example in examples])
@@ -118,7 +144,28 @@ def evaluate(
         found = agreement(grades, human, queries, head.levels, resamples=0)
         figures[f"{head.key}.exact"] = found.exact.value
         figures[f"{head.key}.kappa"] = found.kappa_quadratic.value
-    return figures
+    if CLICK in logits and len(lesson.clicks.row):
+        figures[f"{CLICK}.auc"] = _auc(logits[CLICK][:, 0], lesson)
+    return Evaluation(figures, worst_examples(heads, logits, lesson, examples))
+
+
+def _auc(scores: Tensor, lesson: Lesson) -> float | None:
+    """Return the chance that a clicked impression scores above another one; None where all or none are clicked."""
+    from sklearn.metrics import roc_auc_score  # half a second
+
+    cells = lesson.clicks
+    clicked, passed = cells.clicked.cpu().numpy(), (cells.shown - cells.clicked).cpu().numpy()
+    of = scores[cells.row].double().cpu().numpy()
+    if not clicked.sum() or not passed.sum() or not np.isfinite(of).all():
+        return None
+    truth = np.repeat([1, 0], len(of))
+    return float(roc_auc_score(truth, np.tile(of, 2), sample_weight=np.concatenate([clicked, passed])))
+
+
+def _measure(lesson: Lesson, recipe: TrainedRecipe, head: Head) -> Targets:
+    kinds = [lesson.golden] if recipe.data.golden_weight else []
+    kinds += [lesson.dataset, lesson.soft, *(teacher.policy for teacher in lesson.teachers)]
+    return next((targets for targets in kinds if targets.known[head.key].any()), lesson.soft)
 
 
 def logits_of(

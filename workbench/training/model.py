@@ -1,4 +1,4 @@
-"""The model: one encoder or decoder backbone and one linear head a dimension; and its checkpoint.
+"""The model of a recipe, new or from a checkpoint, and how checkpoints are written and read.
 
 A pair is read once for all dimensions: as one sequence, query fields first, then document fields, each under its
 name; or each field by itself (:mod:`workbench.training.fields`). Weights are read from and written to safetensors
@@ -18,143 +18,27 @@ from typing import Any
 
 import torch
 from safetensors import SafetensorError
-from safetensors.torch import load_model, save_model
-from torch import Tensor, nn
+from safetensors.torch import load_model, save_file, save_model
 
 from workbench.backbone import resolve_backbone
 from workbench.errors import BadInput, Conflict, Unavailable
 from workbench.policy import Layout, Policy
-from workbench.recipe import Pooling, TrainedRecipe
-from workbench.training.fields import FieldTokenizer, considered_inputs, interactions
+from workbench.recipe import TrainedRecipe
+from workbench.training.adapter import add_adapter, has_adapter, merged_state
+from workbench.training.fields import FieldTokenizer
 from workbench.training.record import (
     RECORD,
     WEIGHTS,
     CheckpointRecord,
-    Head,
     considered,
     file_hash,
     head_problem,
     heads_of,
     read_record,
+    start_problem,
 )
-from workbench.training.tokens import DOCUMENT, QUERY, Batch, FieldBatch, PairTokenizer
-
-STILL = 1e-4
-"""A feature of fields that varies less than this over the training pairs counts as constant."""
-FARTHEST = 5.0
-"""Standard deviations: a feature far from what training has seen is cut to this, so that none decides alone."""
-
-
-class PairScorer(nn.Module):
-    """A backbone and one linear head a dimension. The head answers over the levels, and N/A where it is allowed."""
-
-    mean: Tensor
-    spread: Tensor
-    seen: Tensor
-
-    def __init__(
-        self,
-        backbone: nn.Module,
-        heads: Sequence[Head],
-        pooling: Pooling,
-        fields: tuple[Sequence[str], Sequence[str]] = ((), ()),
-    ) -> None:
-        """Put new heads on ``backbone``; they start at zero, so the first answer is the uniform one.
-
-        Args:
-            backbone: a transformers model.
-            heads: one a dimension.
-            pooling: how what the backbone says of a pair becomes features.
-            fields: where pooling is ``fields``, the names that are read of the query and of the document.
-        """
-        super().__init__()
-        self.backbone = backbone
-        self.heads = tuple(heads)
-        self.pooling = pooling
-        config: Any = backbone.config
-        classes = sum(head.classes for head in heads)
-        width = config.hidden_size * (4 if pooling == "sides" else 1)
-        if pooling == "fields":
-            self.queries = len(fields[0])
-            seen = considered_inputs(heads, fields)
-            width = seen.shape[1]
-            self.register_buffer("seen", seen, persistent=False)
-            self.register_buffer("mean", torch.zeros(width))
-            self.register_buffer("spread", torch.ones(width))
-        # All heads are the rows of one matrix: one multiplication, and keys are never attribute names.
-        self.head = nn.Linear(width, classes)
-        nn.init.zeros_(self.head.weight)
-        nn.init.zeros_(self.head.bias)
-
-    def forward(self, batch: Batch | FieldBatch) -> dict[str, Tensor]:
-        """Return each dimension's logits, (pairs, classes); float32 under autocast too.
-
-        Segment ids are not given to the backbone: sentence encoders such as MiniLM were trained with one segment
-        only, and pooling by side does what they would do.
-        """
-        return self.answer(self.features(batch))
-
-    def features(self, batch: Batch | FieldBatch) -> Tensor:
-        """Return what is known of each pair, (pairs, width), float32; of fields before they are standardised."""
-        if isinstance(batch, FieldBatch):
-            # The mean of the token states, of unit length: how sentence encoders make a vector of a text. Decoders
-            # have no better place: their last token is no more than another word where nothing marks the end.
-            unit = [
-                nn.functional.normalize(_masked_mean(self._states(text), text.mask == 1), dim=-1)
-                for text in batch.texts
-            ]
-            config: Any = self.backbone.config
-            vectors = torch.cat([*unit, self.head.weight.new_zeros(0, config.hidden_size)])
-            with torch.autocast(vectors.device.type, enabled=False):
-                return interactions(vectors, batch.rows, self.queries)
-        return self._pool(self._states(batch), batch)
-
-    def _states(self, batch: Batch) -> Tensor:
-        states: Tensor = self.backbone(input_ids=batch.ids, attention_mask=batch.mask).last_hidden_state
-        return states.float()
-
-    def statistics(self) -> dict[str, Tensor]:
-        """Return the buffers that belong to a checkpoint: mean and spread of the features where fields are compared."""
-        return {"mean": self.mean, "spread": self.spread} if self.pooling == "fields" else {}
-
-    @torch.no_grad()
-    def learn_statistics(self, features: Tensor) -> None:
-        """Take mean and spread from the features of the training pairs, (pairs, width), where fields are compared."""
-        if self.pooling == "fields":
-            spread = features.std(dim=0, correction=0)
-            self.mean.copy_(features.mean(dim=0))
-            self.spread.copy_(torch.where(spread > STILL, spread, 1.0))
-
-    def answer(self, features: Tensor) -> dict[str, Tensor]:
-        """Return each dimension's logits from features."""
-        with torch.autocast(features.device.type, enabled=False):
-            if self.pooling == "fields":
-                scaled = ((features - self.mean) / self.spread).clamp(-FARTHEST, FARTHEST)
-                logits = nn.functional.linear(scaled, self.head.weight * self.seen, self.head.bias)
-            else:
-                logits = self.head(features.float())
-        parts = torch.split(logits, [head.classes for head in self.heads], dim=-1)
-        return {head.key: part for head, part in zip(self.heads, parts, strict=True)}
-
-    def _pool(self, states: Tensor, batch: Batch) -> Tensor:
-        if self.pooling == "sides":
-            # u, v, |u - v|, u * v (Conneau et al. 2017), with u and v of root mean square 1. A head that sees the
-            # whole pair as one mean has to learn from the few labels alone how to compare the sides.
-            u, v = (
-                nn.functional.rms_norm(_masked_mean(states, batch.parts == part), states.shape[-1:])
-                for part in (QUERY, DOCUMENT)
-            )
-            return torch.cat([u, v, (u - v).abs(), u * v], dim=-1)
-        if self.pooling == "mean":
-            return _masked_mean(states, batch.mask == 1)
-        if self.pooling == "cls":
-            return states[:, 0]
-        return states[torch.arange(len(states), device=states.device), batch.mask.sum(1) - 1]
-
-    @property
-    def device(self) -> torch.device:
-        """Where the weights are."""
-        return self.head.weight.device
+from workbench.training.scorer import PairScorer as PairScorer
+from workbench.training.tokens import PairTokenizer
 
 
 @dataclass(frozen=True)
@@ -166,20 +50,50 @@ class Checkpoint:
     tokens: PairTokenizer
 
 
-def _masked_mean(states: Tensor, mask: Tensor) -> Tensor:
-    weights = mask[:, :, None].to(states.dtype)
-    return (states * weights).sum(1) / weights.sum(1).clamp_min(1)
-
-
-def new_scorer(recipe: TrainedRecipe, policy: Policy) -> tuple[PairScorer, PairTokenizer]:
+def new_scorer(
+    recipe: TrainedRecipe, policy: Policy, start: Path | None = None
+) -> tuple[PairScorer, PairTokenizer]:
     """Return the pretrained backbone of ``recipe`` with new heads for ``policy``, and its tokenizer.
+
+    Args:
+        recipe: which backbone and which heads.
+        policy: gives the dimensions and the fields that are read.
+        start: folder of the checkpoint that ``init_from`` means: backbone, tokenizer and the heads that it has are
+            taken from there.
 
     Raises:
         Unavailable: the backbone cannot be found or loaded.
-        BadInput: ``layers`` or ``max_tokens`` is more than the backbone has.
+        BadInput: ``layers`` or ``max_tokens`` is more than the backbone has, or the checkpoint does not fit.
     """
+    if (start is None) != (recipe.init_from is None):
+        raise BadInput(
+            f"The recipe {recipe.recipe} starts from {recipe.init_from or 'the pretrained backbone'}, and the checkpoint "
+            f"to start from is {start or 'not given'}.",
+            "Give the folder of the checkpoint that init_from means, and none without init_from.",
+        )
+    backbone, tokenizer, old = _pretrained(recipe) if start is None else _started(recipe, policy, start)
+    _check_backbone(backbone.config, recipe)
+    tokens, fields = _reading(tokenizer, policy.pair, considered(policy), recipe)
+    if recipe.adapter is not None:
+        if recipe.precision == "bfloat16":  # frozen weights need no more
+            backbone.to(torch.bfloat16)
+        add_adapter(backbone, recipe.adapter)
+    if recipe.gradient_checkpointing:
+        backbone.gradient_checkpointing_enable(gradient_checkpointing_kwargs={"use_reentrant": False})
+    heads = heads_of(policy) if "policy" in recipe.heads else ()
+    scorer = PairScorer(
+        backbone, heads, recipe.pooling, fields, click="click" in recipe.heads, positions=recipe.tower
+    )
+    if old is not None:
+        scorer.take_heads(old)
+    return scorer, tokens
+
+
+def _pretrained(recipe: TrainedRecipe) -> tuple[Any, Any, None]:
+    """Return the pretrained backbone and its tokenizer."""
     transformers = _transformers()
     source = resolve_backbone(recipe.backbone)
+    half = recipe.adapter is not None and recipe.precision == "bfloat16"
     try:
         config = transformers.AutoConfig.from_pretrained(source, trust_remote_code=False)
         _keep_layers(config, recipe)
@@ -188,7 +102,7 @@ def new_scorer(recipe: TrainedRecipe, policy: Policy) -> tuple[PairScorer, PairT
             config=config,
             use_safetensors=True,
             trust_remote_code=False,
-            dtype=torch.float32,
+            dtype=torch.bfloat16 if half else torch.float32,
             output_loading_info=True,
         )
         tokenizer = transformers.AutoTokenizer.from_pretrained(source, trust_remote_code=False)
@@ -204,9 +118,16 @@ def new_scorer(recipe: TrainedRecipe, policy: Policy) -> tuple[PairScorer, PairT
             f"The backbone '{recipe.backbone}' lacks {len(missing)} of its weights (such as {missing[0]}).",
             "Its configuration and its weights do not belong together; take a complete copy.",
         )
-    _check_backbone(config, recipe)
-    tokens, fields = _reading(tokenizer, policy.pair, considered(policy), recipe)
-    return PairScorer(backbone, heads_of(policy), recipe.pooling, fields), tokens
+    return backbone, tokenizer, None
+
+
+def _started(recipe: TrainedRecipe, policy: Policy, start: Path) -> tuple[Any, Any, PairScorer]:
+    """Return backbone, tokenizer and model of the checkpoint that the recipe starts from."""
+    problem = start_problem(read_record(start), recipe, policy)
+    if problem:
+        raise BadInput(*problem)
+    loaded = load_checkpoint(start)
+    return loaded.scorer.backbone, loaded.tokens.tokenizer, loaded.scorer
 
 
 def _reading(
@@ -236,7 +157,10 @@ def save_checkpoint(
     folder.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:
-        save_model(scorer, str(temporary / WEIGHTS))
+        if has_adapter(scorer):
+            save_file(merged_state(scorer), str(temporary / WEIGHTS), metadata={"format": "pt"})
+        else:
+            save_model(scorer, str(temporary / WEIGHTS))
         config: Any = scorer.backbone.config
         config.save_pretrained(temporary)
         tokens.tokenizer.save_pretrained(temporary)
@@ -288,7 +212,14 @@ def load_checkpoint(folder: Path, policy: Policy | None = None) -> Checkpoint:
         backbone = transformers.AutoModel.from_config(config, trust_remote_code=False, dtype=torch.float32)
         tokenizer = transformers.AutoTokenizer.from_pretrained(folder, trust_remote_code=False)
         tokens, fields = _reading(tokenizer, record.pair, record.considers, record.recipe)
-        scorer = PairScorer(backbone, record.heads, record.recipe.pooling, fields)
+        scorer = PairScorer(
+            backbone,
+            record.heads,
+            record.recipe.pooling,
+            fields,
+            click="click" in record.recipe.heads,
+            positions=record.recipe.tower,
+        )
         load_model(scorer, str(folder / WEIGHTS), strict=True)
     except (OSError, ValueError, RuntimeError, KeyError, TypeError, ImportError, SafetensorError) as error:
         raise BadInput(

@@ -16,11 +16,13 @@ from typing import Literal
 from workbench.errors import BadInput, NotFound, Refused
 from workbench.identity import Value
 from workbench.policy import Body, Layout, Policy
-from workbench.recipe import Recipe
+from workbench.recipe import Recipe, Teacher, TrainedRecipe
 from workbench.yamltext import validate
 
 RECORD = "checkpoint.json"
 WEIGHTS = "model.safetensors"
+CLICK = "@click"
+"""Under what the click head's logit stands among the dimensions' logits; no dimension can be called so."""
 PICKLES = frozenset({".bin", ".pt", ".pth", ".pkl", ".pickle", ".ckpt"})
 
 
@@ -50,7 +52,9 @@ class Lineage(Value):
     golden: str = ""
     golden_hash: str = ""
     soft_run: str = ""
-    parents: tuple[str, ...] = ()
+    dataset: str = ""
+    clicks: str = ""
+    parents: tuple[str, ...] = ()  # names of checkpoints: the one it starts from, then its teachers
     code_revision: str = ""
 
 
@@ -108,12 +112,59 @@ def head_problem(heads: Mapping[str, Head], policy: Policy, key: str) -> str:
     """
     head = heads.get(key)
     if head is None:
-        return f"the checkpoint has no head for '{key}' (it has {', '.join(sorted(heads))})"
+        return f"the checkpoint has no head for '{key}' (it has {', '.join(sorted(heads)) or 'none'})"
     if head.levels != policy.scale(key):
         return (
             f"the checkpoint grades '{key}' on {_span(head.levels)}, "
             f"{policy.label} on {_span(policy.scale(key))}"
         )
+    return ""
+
+
+def start_problem(record: CheckpointRecord, recipe: TrainedRecipe, policy: Policy) -> tuple[str, str] | None:
+    """Return (what, remedy) where ``recipe`` cannot start from a checkpoint; None where it can."""
+    what = f"{recipe.recipe} cannot start from {record.name}"
+    old = record.recipe
+    if old.backbone != recipe.backbone:
+        return (
+            f"{what}: its backbone is '{old.backbone}', the recipe's '{recipe.backbone}'.",
+            "Weights go over to the same backbone only; take it as a teacher, or correct 'backbone'.",
+        )
+    if old.pooling != recipe.pooling:
+        return (
+            f"{what}: its heads see pooling '{old.pooling}', the recipe's '{recipe.pooling}'.",
+            "Correct 'pooling'.",
+        )
+    if recipe.pooling == "fields" and record.considers != considered(policy):
+        return (
+            f"{what}: it reads {', '.join(record.considers)}, and {policy.label} considers other fields.",
+            "Train the checkpoint again under this version.",
+        )
+    if record.heads and "policy" in recipe.heads:
+        heads = {head.key: head for head in record.heads}
+        for head in heads_of(policy):
+            problem = head_problem(heads, policy, head.key)
+            if not problem and heads[head.key].allow_na != head.allow_na:
+                problem = f"only one of both knows N/A for '{head.key}'"
+            if problem:
+                return f"{what}: {problem}.", f"It was trained for {record.policy_label}; train it again."
+    return None
+
+
+def teacher_problem(record: CheckpointRecord, teacher: Teacher, recipe: TrainedRecipe, policy: Policy) -> str:
+    """Return why a checkpoint cannot teach the recipe's heads, or "" where it can teach one."""
+    wanted = set(teacher.heads or ("policy", "click")) & set(recipe.heads)
+    has = set(record.recipe.heads)
+    if teacher.heads and not set(teacher.heads) <= has:
+        return f"{record.name} has no {' or '.join(sorted(set(teacher.heads) - has))} head to teach with"
+    if not wanted & has:
+        return (
+            f"{record.name} has only {' and '.join(sorted(has))} heads, and {recipe.recipe} is to learn "
+            f"{' and '.join(sorted(wanted))}"
+        )
+    heads = {head.key: head for head in record.heads}
+    if "policy" in wanted & has and all(head_problem(heads, policy, key) for key in policy.keys):
+        return f"{record.name} fits no dimension: {head_problem(heads, policy, policy.keys[0])}"
     return ""
 
 
@@ -164,3 +215,9 @@ class TrainingInput(Value):
     golden_version: int
     golden_hash: str
     soft_run: str = ""
+    start: str = ""  # folder of the checkpoint that init_from means
+    teachers: tuple[str, ...] = ()  # folders, in the recipe's order
+    dataset: str = ""  # the folder of the data set
+    dataset_id: str = ""
+    clicks: str = ""  # the file of the click log
+    clicks_hash: str = ""

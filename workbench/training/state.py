@@ -10,6 +10,7 @@ import json
 import math
 import os
 import shutil
+from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -17,6 +18,7 @@ import torch
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
+from torch.nn import Parameter
 
 from workbench.errors import BadInput, Conflict
 from workbench.training.model import PairScorer, save_checkpoint, write_record
@@ -99,7 +101,7 @@ class Keeper:
         with torch.no_grad():
             for name, buffer in scorer.statistics().items():
                 buffer.copy_(tensors[f"statistic {name}"])
-            for name, parameter in scorer.named_parameters():
+            for name, parameter in _trained(scorer):
                 parameter.copy_(tensors[f"weight {name}"])
                 if f"exp_avg {name}" in tensors:
                     optimizer.state[parameter] = {
@@ -127,7 +129,7 @@ class Keeper:
             tensors["rng cuda"] = torch.cuda.get_rng_state()
         for name, buffer in scorer.statistics().items():
             tensors[f"statistic {name}"] = buffer.contiguous()
-        for name, parameter in scorer.named_parameters():
+        for name, parameter in _trained(scorer):
             tensors[f"weight {name}"] = parameter.detach().contiguous()
             for moment, tensor in optimizer.state.get(parameter, {}).items():
                 tensors[f"{moment} {name}"] = tensor.contiguous()
@@ -166,3 +168,8 @@ class Keeper:
         for folder in self._out.glob("best-*"):
             if folder != self._best(keep):
                 shutil.rmtree(folder)
+
+
+def _trained(scorer: PairScorer) -> Iterator[tuple[str, Parameter]]:
+    """Yield what is trained: beside an adapter, the backbone stays what it was and need not be written."""
+    return ((name, parameter) for name, parameter in scorer.named_parameters() if parameter.requires_grad)

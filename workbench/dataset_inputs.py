@@ -1,0 +1,224 @@
+"""What a data set job is given: the pool without leaks and repetitions, the probes, and what was left out and why.
+
+This is done before the job, where the store is at hand: the texts of a holdout are needed to keep what is like them
+out, and must not lie in the job's folder.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from workbench.dataset import CheckedSet, DatasetRecipe, GoldenPool, PairsPool, Source, Texts
+from workbench.dataset_coverage import draw
+from workbench.dataset_leakage import Holdout, counted, leaks, surplus
+from workbench.dataset_pool import product_pairs
+from workbench.dataset_sources import distinct, pairs_from_file, texts_from_file
+from workbench.errors import Refused
+from workbench.golden import UNRATEABLE, GoldenSet, Pair, label_table, standing
+from workbench.identity import content_hash
+from workbench.judge_choice import filled
+from workbench.policy import Policy, Side
+from workbench.prompt_costs import golden_sets
+from workbench.run import JudgeSpec
+from workbench.workspace import Workspace
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Everything that is known before a judge is asked."""
+
+    policy: Policy
+    judge: JudgeSpec  # as a worker can build it
+    golden: GoldenSet  # dev pairs and their labels only; without any where there is no golden set
+    golden_hash: str  # of the whole snapshot, "" without one
+    pool: tuple[Pair, ...]  # what is graded, probes left out
+    probes: tuple[Pair, ...]
+    found: int  # pairs in the source
+    dropped: dict[str, int]
+    of_holdout_documents: tuple[str, ...]  # ids of pairs in the pool
+    sources: tuple[Source, ...]
+    checked: tuple[CheckedSet, ...]
+    notes: tuple[str, ...]
+    simulated: bool
+
+    @property
+    def pairs(self) -> list[Pair]:
+        """Everything that is graded, in an order that mixes the probes in."""
+        return sorted((*self.pool, *self.probes), key=lambda pair: pair.id)
+
+
+def prepare_inputs(workspace: Workspace, recipe: DatasetRecipe, folder: Path) -> Prepared:
+    """Return what making ``recipe`` would grade.
+
+    Args:
+        folder: what the file names in the recipe are relative to.
+
+    Raises:
+        NotFound: for a policy, golden set, checkpoint, file or column that does not exist.
+        Refused: for a golden set of another policy, and where nothing is left to grade.
+        BadInput: for a judge or a file that cannot be used.
+        Unavailable: when MiniLM is asked for and not installed.
+    """
+    policy = workspace.store.policy(recipe.policy, recipe.policy_version)
+    judge = filled(workspace, recipe.judge)
+    snapshot = _snapshot(workspace, recipe)
+    checked, holdout = holdouts(workspace, policy.name)
+    found, sources = _pool(workspace, recipe, policy, folder)
+    leaking = leaks(found, holdout, threshold=recipe.near_duplicates, documents=recipe.holdout_documents)
+    clean = [i for i in range(len(found)) if i not in leaking.reasons]
+    extra = surplus([found[i] for i in clean], recipe.near_duplicates)
+    golden, notes = _dev(snapshot, holdout, recipe)
+    probes = _probes(golden, policy, recipe)
+    known = {pair.id for pair in probes}
+    kept = [i for at, i in enumerate(clean) if at not in extra and found[i].id not in known]
+    among_probes = len(clean) - len(extra) - len(kept)
+    drawn = sorted(kept, key=lambda i: draw(recipe.seed, found[i].id))
+    if recipe.choose == "all":
+        drawn = drawn[: recipe.size]
+    dropped = counted([*leaking.reasons.values(), *extra.values()])
+    late = {"is a probe": among_probes, "not drawn": len(kept) - len(drawn)}
+    dropped |= {reason: count for reason, count in late.items() if count}
+    if not drawn:
+        said = ", ".join(f"{reason} {count:,}" for reason, count in dropped.items())
+        raise Refused(
+            f"Of {len(found):,} pairs in the pool none is left to grade" + (f" ({said})." if said else "."),
+            "Give a pool with other queries.",
+        )
+    return Prepared(
+        policy=policy,
+        judge=judge,
+        golden=golden,
+        golden_hash=snapshot.content_hash if snapshot else "",
+        pool=tuple(found[i] for i in drawn),
+        probes=tuple(probes),
+        found=len(found),
+        dropped=dropped,
+        of_holdout_documents=tuple(found[i].id for i in drawn if i in leaking.near_documents),
+        sources=sources,
+        checked=checked,
+        notes=tuple(notes),
+        simulated=recipe.simulated or any(_says_simulated(found[i]) for i in drawn),
+    )
+
+
+def holdouts(workspace: Workspace, policy: str) -> tuple[tuple[CheckedSet, ...], Holdout]:
+    """Return the golden sets of a policy, as they are under work now, and what their holdouts hold."""
+    store = workspace.store
+    checked, pairs = [], []
+    for name in golden_sets(workspace, policy):
+        members = store.members(name)
+        ids = members.loc[members["split"] == "holdout", "pair_id"].tolist()
+        found = store.pairs(ids)
+        pairs += [found[pair_id] for pair_id in ids]
+        checked.append(
+            CheckedSet(golden=name, holdout_pairs=len(ids), holdout_hash=content_hash("holdout", sorted(ids)))
+        )
+    return tuple(checked), Holdout.of(pairs)
+
+
+def _snapshot(workspace: Workspace, recipe: DatasetRecipe) -> GoldenSet | None:
+    """Return the newest snapshot of the golden set that a recipe names, or of the one named like the policy."""
+    name = recipe.golden or recipe.policy
+    if recipe.golden is None:
+        there = golden_sets(workspace, recipe.policy)
+        if name not in there or not workspace.store.golden(name).snapshots:
+            return None
+    return _of_policy(workspace, name, recipe.policy)
+
+
+def _of_policy(workspace: Workspace, golden: str, policy: str) -> GoldenSet:
+    snapshot = workspace.store.snapshot(golden)
+    if snapshot.policy != policy:
+        raise Refused(
+            f"Golden set '{golden}' is labelled under policy '{snapshot.policy}', not '{policy}'.",
+            "Choose a golden set of this policy.",
+        )
+    return snapshot
+
+
+def _pool(
+    workspace: Workspace, recipe: DatasetRecipe, policy: Policy, folder: Path
+) -> tuple[list[Pair], tuple[Source, ...]]:
+    pool = recipe.pool
+    if isinstance(pool, PairsPool):
+        pairs, source = pairs_from_file(folder, pool.file, policy.pair, pool.query, pool.document)
+        return pairs, (source,)
+    if isinstance(pool, GoldenPool):
+        snapshot = _of_policy(workspace, pool.golden, recipe.policy)
+        labelled = set(standing(snapshot.labels)["pair_id"])
+        pairs = [pair for pair in _dev_pairs(snapshot) if pair.id not in labelled]
+        return pairs, (_source(snapshot, len(pairs)),)
+    queries, first = _texts(workspace, pool.queries, policy, policy.pair.query, folder)
+    documents, second = _texts(workspace, pool.documents, policy, policy.pair.document, folder)
+    products = product_pairs(
+        queries,
+        documents,
+        policy.pair,
+        near=pool.near,
+        random=pool.random,
+        neighbours=pool.neighbours,
+        compare=pool.compare,
+        seed=recipe.seed,
+        cache=workspace.cache_folder,
+    )
+    return list(products), (first, second)
+
+
+def _texts(
+    workspace: Workspace, texts: Texts, policy: Policy, side: Side, folder: Path
+) -> tuple[list[dict[str, str]], Source]:
+    """Return the different texts of one side; from a golden set, those of its dev pairs."""
+    if texts.file is not None:
+        return texts_from_file(folder, texts.file, side, texts.fields)
+    snapshot = _of_policy(workspace, str(texts.golden), policy.name)
+    of_query = side == policy.pair.query
+    found = distinct([dict(p.query if of_query else p.document) for p in _dev_pairs(snapshot)])
+    return found, _source(snapshot, len(found))
+
+
+def _source(snapshot: GoldenSet, rows: int) -> Source:
+    return Source(name=f"golden set {snapshot.label}", rows=rows, content_hash=snapshot.content_hash)
+
+
+def _dev_pairs(snapshot: GoldenSet) -> list[Pair]:
+    return [pair for pair in snapshot.pairs if snapshot.splits[pair.id] == "dev"]
+
+
+def _dev(snapshot: GoldenSet | None, holdout: Holdout, recipe: DatasetRecipe) -> tuple[GoldenSet, list[str]]:
+    """Return the dev pairs with their labels, without those that are like a pair of a holdout, and what to say of it.
+
+    A dev pair of one set may be a holdout pair of another: then neither judge nor data set may know it.
+    """
+    if snapshot is None:
+        return GoldenSet("", 0, recipe.policy, (), {}, label_table([])), []
+    dev = _dev_pairs(snapshot)
+    like = leaks(dev, holdout, threshold=recipe.near_duplicates).reasons
+    pairs = tuple(pair for i, pair in enumerate(dev) if i not in like)
+    ids = {pair.id for pair in pairs}
+    labels = snapshot.labels[snapshot.labels["pair_id"].isin(ids)].reset_index(drop=True)
+    notes = []
+    if like:
+        notes.append(
+            f"{len(like)} dev pairs of {snapshot.label} are like pairs of a holdout and were not used at all."
+        )
+    if snapshot.sample:
+        notes.append(f"{snapshot.label} is a sample set.")
+    splits = dict.fromkeys(ids, snapshot.splits[pairs[0].id]) if pairs else {}
+    return GoldenSet(snapshot.name, snapshot.version, snapshot.policy, pairs, splits, labels), notes
+
+
+def _probes(golden: GoldenSet, policy: Policy, recipe: DatasetRecipe) -> list[Pair]:
+    """Return the labelled dev pairs of some queries, drawn by the seed: whole queries, so that a judge that learns
+    from the others has seen none of the probes' queries."""
+    said = standing(golden.labels[golden.labels["dimension"].isin(policy.keys)])
+    labelled = set(said.loc[said["grade"] != UNRATEABLE, "pair_id"])
+    pairs = [pair for pair in golden.pairs if pair.id in labelled]
+    queries = sorted({pair.query_id for pair in pairs}, key=lambda query: draw(recipe.seed, query))
+    count = round(recipe.probes * len(queries))
+    drawn = set(queries[: max(count, 1) if recipe.probes else 0])
+    return [pair for pair in pairs if pair.query_id in drawn]
+
+
+def _says_simulated(pair: Pair) -> bool:
+    return pair.meta.get("simulated", "").strip().casefold() not in ("", "0", "false", "no")

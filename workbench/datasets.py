@@ -1,0 +1,338 @@
+"""Verbs of data sets: plan one, start making it, find those that are made, check one against the golden sets of today.
+
+A finished data set lives in ``HOME/datasets/<name>-<hash>/`` with its rows and its card. It is brought there from the
+folder of its job when somebody asks for data sets, so that it stays when the job's folder is cleared away. The same
+rows by the same judge under the same policy are one data set, however often they are made.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from workbench import jobs
+from workbench.dataset import CheckedSet, DatasetCard, DatasetRecipe, parse_recipe
+from workbench.dataset_files import CARD, ROWS, iter_rows, read_card, rows_hash
+from workbench.dataset_inputs import Prepared, holdouts, prepare_inputs
+from workbench.dataset_job import POOL, DatasetInput
+from workbench.dataset_leakage import counted, leaks
+from workbench.errors import NotFound, WorkbenchError
+from workbench.files import read_text
+from workbench.golden import Pair
+from workbench.jobfolder import JobFolder
+from workbench.judge_choice import judge_name, models_of
+from workbench.judge_plan import answers
+from workbench.judge_runs import write_inputs
+from workbench.judges.batch_rules import BATCH_SHARE
+from workbench.judges.keys import key_in
+from workbench.pair_file import write_pairs
+from workbench.policy import Body
+from workbench.prompt_costs import answer_tokens
+from workbench.run import LlmSpec
+from workbench.run_plan import CHECKED_PAIRS, calls_left, key_variable
+from workbench.trial_plan import calls_cost
+from workbench.workspace import Workspace, code_revision
+
+FOLDER = "datasets"
+EXAMPLES = 10
+"""Leaking pairs that a check names."""
+
+
+@dataclass(frozen=True)
+class DatasetPlan:
+    """What is known of a data set before it is made. A cost that is unknown is None, never 0.
+
+    Calls, tokens and cost are at most, of what is left to ask; answers in the verdict cache are deducted.
+    """
+
+    found: int  # pairs in the source
+    dropped: dict[str, int]
+    pool: int  # to grade, probes left out
+    probes: int
+    rows: int  # at most, probes included
+    checked: tuple[CheckedSet, ...]
+    judge: str
+    notes: tuple[str, ...]
+    simulated: bool
+    calls: int = 0
+    known: int = 0  # answers in the verdict cache
+    estimated: bool = (
+        False  # the pool is large: some pairs were looked up, the others are taken to be like them
+    )
+    input_tokens: int = 0
+    output_tokens: int = 0  # expected
+    cost_usd: float | None = 0.0  # at list prices, nothing saved by the provider's prompt cache
+    cost_unknown: str = ""
+    keys_missing: tuple[str, ...] = ()  # environment variables that a model needs and that are not set
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """A data set that is made, and where it lies."""
+
+    card: DatasetCard
+    folder: Path
+
+    @property
+    def rows(self) -> Path:
+        """The Parquet file."""
+        return self.folder / ROWS
+
+
+@dataclass(frozen=True)
+class DatasetCheck:
+    """What there is to say of a data set today."""
+
+    dataset: str
+    rows: int
+    damaged: str  # why it cannot be trusted; "" where rows and card are what was written
+    leaks: dict[str, int]  # why -> rows
+    examples: tuple[str, ...]  # ids of some rows that leak
+    checked: tuple[CheckedSet, ...]  # against what was checked now
+    grown: tuple[str, ...]  # golden sets whose holdout is another than when the data set was made
+    newest_policy: int
+    policy_version: int
+
+    @property
+    def sound(self) -> bool:
+        """Whether it may be trained on."""
+        return not self.damaged and not self.leaks
+
+
+def read_dataset_recipe(path: Path) -> DatasetRecipe:
+    """Return the recipe in a file.
+
+    Raises:
+        NotFound: if there is no such file.
+        BadInput: if it is malformed; names line and place.
+    """
+    return parse_recipe(read_text(path), str(path))
+
+
+def plan_dataset(workspace: Workspace, recipe: DatasetRecipe, folder: Path) -> DatasetPlan:
+    """Return what making ``recipe`` would take. Nothing is sent.
+
+    Args:
+        folder: what the file names in the recipe are relative to.
+
+    Raises:
+        WorkbenchError: as :func:`start_dataset`; also if the tokenizer or the price list is missing.
+    """
+    prepared = prepare_inputs(workspace, recipe, folder)
+    pool, probes = len(prepared.pool), len(prepared.probes)
+    bill = _bill(workspace, prepared)
+    return DatasetPlan(
+        found=prepared.found,
+        dropped=prepared.dropped,
+        pool=pool,
+        probes=probes,
+        rows=min(pool, recipe.size or pool) + probes,
+        checked=prepared.checked,
+        judge=judge_name(prepared.judge),
+        notes=prepared.notes,
+        simulated=prepared.simulated,
+        **bill,
+    )
+
+
+def start_dataset(
+    workspace: Workspace, recipe: DatasetRecipe, folder: Path, *, author: str, key: str = ""
+) -> str:
+    """Start making a data set as a job, and return the job's id.
+
+    Args:
+        folder: what the file names in the recipe are relative to.
+        key: makes the call repeatable: the same key starts one job only (a double click).
+
+    Raises:
+        NotFound: for a policy, golden set, checkpoint, file or column that does not exist.
+        Refused: for a golden set of another policy, and where nothing is left to grade.
+        BadInput: for a judge or a file that cannot be used.
+        Unavailable: when MiniLM is asked for and not installed.
+    """
+    job_id = f"job-data-{key}" if key else jobs.new_id("job-data")
+    if key and jobs.exists(workspace, job_id):
+        return job_id
+    prepared = prepare_inputs(workspace, recipe, folder)
+    golden = prepared.golden
+    given = DatasetInput(
+        recipe=recipe,
+        sources=prepared.sources,
+        golden=golden.label if golden.version else "",
+        golden_hash=prepared.golden_hash,
+        consensus=workspace.store.golden(golden.name).consensus if golden.version else "majority",
+        checked=prepared.checked,
+        found=prepared.found,
+        dropped=prepared.dropped,
+        probes=tuple(pair.id for pair in prepared.probes),
+        of_holdout_documents=prepared.of_holdout_documents,
+        notes=prepared.notes,
+        simulated=prepared.simulated,
+    )
+    payload: dict[str, Any] = {
+        "dataset": given.model_dump(mode="json"),
+        "judge": prepared.judge.model_dump(mode="json"),
+        "cache": str(workspace.cache_folder),
+        "code_revision": code_revision(),
+    }
+    spec, job = jobs.prepare(
+        workspace,
+        "dataset",
+        job_id=job_id,
+        title=f"Data set {recipe.dataset} · {judge_name(prepared.judge)} · {prepared.policy.label}",
+        author=author,
+        payload=payload,
+    )
+    write_inputs(job.path, prepared.policy, golden)
+    pairs = prepared.pairs
+    write_pairs(job.path / POOL, pairs, {pair.id: "dev" for pair in pairs})
+    jobs.submit(workspace, spec, job)
+    return job_id
+
+
+def datasets(workspace: Workspace) -> list[Dataset]:
+    """Return the data sets that are made, newest first; those of jobs that ended since the last call are brought in.
+
+    Raises:
+        BadInput: if the card of one is damaged.
+    """
+    home = workspace.settings.home / FOLDER
+    for job in workspace.store.jobs("dataset"):
+        _bring_in(home, JobFolder(Path(job.folder)))
+    folders = sorted(path.parent for path in home.glob(f"*/{CARD}") if not path.parent.name.startswith("."))
+    found = [Dataset(read_card(folder), folder) for folder in folders]
+    return sorted(found, key=lambda one: one.card.made_at, reverse=True)
+
+
+def dataset(workspace: Workspace, name: str) -> Dataset:
+    """Return a data set by its id (``product-pool-3f9a1c20``), or the newest of a name.
+
+    Raises:
+        NotFound: with the nearest names there are.
+    """
+    found = datasets(workspace)
+    for one in found:
+        if name in (one.card.id, one.card.content_hash):
+            return one
+    for one in found:  # newest first
+        if name == one.card.dataset:
+            return one
+    raise NotFound.among("data set", name, [n for one in found for n in (one.card.id, one.card.dataset)])
+
+
+def made_by(workspace: Workspace, job_id: str) -> Dataset | None:
+    """Return the data set that a job made; None where it has made none."""
+    result = jobs.folder_of(workspace, job_id).result()
+    if result is None or "card" not in result.data:
+        return None
+    return dataset(workspace, DatasetCard.model_validate(result.data["card"]).content_hash)
+
+
+def check(workspace: Workspace, name: str) -> DatasetCheck:
+    """Return whether a data set is what was written, and what of it is like a holdout of today.
+
+    Golden sets grow: a pair that was nobody's when the data set was made may be in a holdout now.
+
+    Raises:
+        NotFound: if there is no such data set, or its policy is gone.
+    """
+    found = dataset(workspace, name)
+    card = found.card
+    checked, holdout = holdouts(workspace, card.policy)
+    try:
+        now = rows_hash(found.rows)
+        damaged = (
+            "" if now == card.content_hash else f"The rows are not those of the card (their hash is {now})."
+        )
+        pairs: list[Pair] = [row.pair for rows in iter_rows(found.rows) for row in rows]
+    except WorkbenchError as error:
+        damaged, pairs = str(error), []
+    recipe = card.recipe
+    found_leaks = leaks(
+        pairs, holdout, threshold=recipe.near_duplicates, documents=recipe.holdout_documents
+    ).reasons
+    before = {one.golden: one.holdout_hash for one in card.checked}
+    return DatasetCheck(
+        dataset=card.id,
+        rows=len(pairs),
+        damaged=damaged,
+        leaks=counted(found_leaks.values()),
+        examples=tuple(pairs[i].id for i in list(found_leaks)[:EXAMPLES]),
+        checked=checked,
+        grown=tuple(one.golden for one in checked if before.get(one.golden) != one.holdout_hash),
+        newest_policy=workspace.store.policy(card.policy).version,
+        policy_version=card.policy_version,
+    )
+
+
+def _bring_in(home: Path, job: JobFolder) -> None:
+    """Put a finished job's data set into its place; another process may do the same at the same moment."""
+    if not (job.artifacts / CARD).exists() or (result := job.result()) is None or "card" not in result.data:
+        return
+    target = home / read_card(job.artifacts).id
+    if (target / CARD).exists():
+        return
+    home.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=home, prefix=".") as name:
+        made = Path(name) / "made"
+        made.mkdir()
+        for file in (ROWS, CARD):
+            _link(job.artifacts / file, made / file)
+        try:
+            os.rename(made, target)
+        except OSError:
+            if not (target / CARD).exists():
+                raise
+
+
+def _link(source: Path, target: Path) -> None:
+    """Give a file a second name; where the file system cannot, copy it. Neither is ever written to again."""
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
+def _bill(workspace: Workspace, prepared: Prepared) -> dict[str, Any]:
+    """Return what the language models of a judge would be sent, as fields of a plan; {} where there is none."""
+    pairs = prepared.pairs
+    sample = pairs[:CHECKED_PAIRS]  # ordered by ids, which are hashes: a sample by chance
+    share = len(pairs) / len(sample)
+    calls = known = sent = answered = 0
+    cost, unknown, missing = 0.0, "", []
+    models = list(models_of(prepared.judge))
+    body = prepared.policy.body()
+    for model in models:
+        variable, needed = key_variable(model)
+        if needed and not key_in(variable):
+            missing.append(variable)
+        for one in answers(model):
+            left, said = _left(workspace, one, body, sample)
+            mine = round(left.calls * share), round(left.input_tokens * share), round(said * share)
+            calls, sent, answered = calls + mine[0], sent + mine[1], answered + mine[2]
+            known += round(left.known * share)
+            usd, reason = calls_cost(one, *mine, left.longest)
+            unknown = unknown or reason
+            cost += (usd or 0.0) * (BATCH_SHARE if model.delivery == "batch" else 1.0)
+    if not models:
+        return {}
+    return {
+        "calls": calls,
+        "known": known,
+        "estimated": len(sample) < len(pairs),
+        "input_tokens": sent,
+        "output_tokens": answered,
+        "cost_usd": None if unknown else cost,
+        "cost_unknown": unknown,
+        "keys_missing": tuple(dict.fromkeys(missing)),
+    }
+
+
+def _left(workspace: Workspace, model: LlmSpec, body: Body, pairs: list[Pair]) -> tuple[Any, float]:
+    left = calls_left(workspace.cache_folder, model, body, pairs)
+    length = answer_tokens(workspace.store, body, workspace.store.runs(), model.model, model.base_url or "")
+    return left, left.answers * length.tokens
