@@ -87,6 +87,13 @@ def test_a_worse_version_does_not(tea: Workspace) -> None:
     assert next(c for c in found.checks if c.dimension == "strength" and c.what == "not worse").passed
 
 
+def test_another_setting_of_the_model_is_not_what_it_is_compared_with(tea: Workspace) -> None:
+    recorded_run(tea, "a", graded(POOR), params={"params": {"temperature": 1}})
+    recorded_run(tea, "b", graded(NEARLY), policy_version=2, minute=1)
+    found = release.release(tea, "tea-match", golden="tea", who="Ida")
+    assert (found.before, found.passed) == (None, False)
+
+
 def test_nothing_judged_is_no_pass(tea: Workspace) -> None:
     found = release.release(tea, "tea-match", golden="tea", who="Ida")
     assert (found.passed, found.run) == (False, None)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from workbench.comparing import compare_runs
 from workbench.errors import BadInput, NotFound
-from workbench.evaluation import record_look, run_agreement
+from workbench.evaluation import record_look, run_agreement, same_judge
 from workbench.files import read_text
 from workbench.gate import Check, Gate, failed_checks, kappa_checks, probe_checks, worse_checks
 from workbench.policy import Policy
@@ -137,11 +137,16 @@ def _before(runs: Sequence[Run], run: Run, against: int | None) -> Run | None:
     older = [
         r
         for r in runs
-        if r.judge.name == run.judge.name
-        and r.policy_version < run.policy_version
-        and against in (None, r.policy_version)
+        if _same(r, run) and r.policy_version < run.policy_version and against in (None, r.policy_version)
     ]
     return max(older, key=lambda r: (r.policy_version, r.created_at), default=None)
+
+
+def _same(older: Run, run: Run) -> bool:
+    """Whether one judge made both: with other settings, a difference would say nothing about the policy."""
+    if run.judge.kind == "recorded":  # its parameters say where each file came from
+        return (older.judge.kind, older.judge.name) == (run.judge.kind, run.judge.name)
+    return same_judge(older.judge, run.judge)
 
 
 def _moved(workspace: Workspace, run: Run) -> dict[str, tuple[float | None, str]]:
