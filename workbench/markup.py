@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import re
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 
 from markdown_it import MarkdownIt
@@ -14,7 +15,7 @@ from workbench.errors import WorkbenchError
 from workbench.golden import NOT_APPLICABLE, NOT_GRADED, UNRATEABLE, Pair
 from workbench.policy import OVERALL, Body, Policy
 from workbench.policy_diff import Change
-from workbench.run import Judgement
+from workbench.run import Judgement, Run
 
 LONG_FIELD = 420
 """Characters from which a field of a pair is folded."""
@@ -192,6 +193,13 @@ def level_hint(policy: Body, key: str, grade: int) -> str:
         if level.value == grade:
             return f"{level.name}: {level.criteria}"
     return ""
+
+
+def run_names(runs: Iterable[Run]) -> dict[str, str]:
+    """Return run id -> a name that no other of the runs has: a choice is told from another by its text alone."""
+    names = {run.id: f"{run.label} · {run.created_at:%d %b %H:%M}" for run in runs}
+    times = Counter(names.values())
+    return {i: f"{name} · {i[-6:]}" if times[name] > 1 else name for i, name in names.items()}
 
 
 def version_name(policy: Policy) -> str:

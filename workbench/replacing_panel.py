@@ -22,7 +22,7 @@ def draw(runs: Sequence[Run], split: SplitChoice) -> None:
     with left:
         chosen = widgets.pick(
             st.selectbox, "Run", list(by_id), key="stand_in",
-            format_func=lambda i: f"{by_id[i].label} · {by_id[i].created_at:%d %b %H:%M}",
+            format_func=markup.run_names(runs).get,
         )  # fmt: skip
     with right:
         skill = widgets.pick(

@@ -166,3 +166,13 @@ def test_the_same_run_twice_is_no_comparison(golden: Workspace, open_page: OpenP
     wrong, _ = two_runs(golden)
     page = open_page("compare", view="against", run=wrong, vs=wrong)
     assert "same run" in page.info[0].value
+
+
+def test_two_runs_of_one_minute_have_names_of_their_own(golden: Workspace, open_page: OpenPage) -> None:
+    two_runs(golden)
+    run = golden.store.runs()[0]
+    twin = run.model_copy(update={"id": "run-twin-123456"})
+    golden.store.save_run(twin)
+    page = open_page("compare", view="against", run=run.id, vs="run-twin-123456")
+    assert len(set(page.selectbox(key="vs").options)) == 3
+    assert any(option.endswith("123456") for option in page.selectbox(key="vs").options)

@@ -143,14 +143,12 @@ def several(runs: list[Run], split: SplitChoice, labels: LabelChoice) -> None:
     }
     left, right = st.columns([3, 7])
 
-    def name(run_id: str) -> str:
-        return f"{ids[run_id].label} · {ids[run_id].created_at:%d %b %H:%M}"
-
+    names = markup.run_names(runs)
     with left:
-        a = widgets.pick(st.selectbox, "A", list(ids), key="run", format_func=name)
+        a = widgets.pick(st.selectbox, "A", list(ids), key="run", format_func=names.get)
     with right:
         chosen = st.multiselect(
-            "B, several", [i for i in ids if i != a], key="others", format_func=name, max_selections=12
+            "B, several", [i for i in ids if i != a], key="others", format_func=names.get, max_selections=12
         )
     if not chosen:
         st.caption("Choose the runs to set beside A; p-values are corrected over all of them.")
@@ -168,7 +166,7 @@ def choose_two(runs: list[Run]) -> tuple[Run | None, Run | None]:
     ids = [run.id for run in ordered]
     first, second = default_two(ordered)
     left, right = st.columns(2)
-    label = {run.id: f"{run.label} · {run.created_at:%d %b %H:%M}" for run in runs}
+    label = markup.run_names(runs)
     with left:
         a = widgets.pick(st.selectbox, "A", ids, key="run", default=ids[first], format_func=label.get)
     with right:
