@@ -93,6 +93,9 @@ def delta_table(found: RunComparison, titles: dict[str, str]) -> str:
         delta = c.delta.kappa_quadratic
         clear = delta.low is not None and delta.high is not None and (delta.low > 0 or delta.high < 0)
         text = markup.estimate(delta, signed=True)
+        noise = found.noise_a.get(key)
+        if noise is not None and delta.value is not None and abs(delta.value) <= noise:
+            text += f' <span class="wb-tag" title="A repeated by itself moves by up to {noise:.2f}">within noise</span>'
         failed = f"{c.n_failed_a} / {c.n_failed_b}"
         rows.append(
             [

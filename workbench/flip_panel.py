@@ -274,9 +274,26 @@ def _table(found: RunComparison, flips: Sequence[Flip], titles: Mapping[str, str
     if opened is None:
         st.caption("Select a row to open the pair with its labels and both judgements.")
         return
+    _neighbours([f"{flip.pair_id}/{flip.dimension}" for flip in shown], opened)
     pair_id, _, dimension = opened.partition("/")
     if pair_id in found.truth.pair_ids and dimension in found.comparisons:
         open_pair(found, pair_id, dimension)
+
+
+def _neighbours(ids: Sequence[str], opened: str) -> None:
+    """Draw the way to the flip before and after the open one, by the arrow keys too."""
+    at = ids.index(opened) if opened in ids else -1
+    with st.container(horizontal=True):
+        for label, key, there in (("Previous flip", "left", at - 1), ("Next flip", "right", at + 1)):
+            possible = at >= 0 and 0 <= there < len(ids)
+            st.button(
+                label, key=f"flip_{key}", shortcut=key, disabled=not possible, on_click=_open,
+                args=(ids[there] if possible else opened,),
+            )  # fmt: skip
+
+
+def _open(flip: str) -> None:
+    st.query_params["flip"] = flip
 
 
 def open_pair(found: RunComparison, pair_id: str, key: str) -> None:

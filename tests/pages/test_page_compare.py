@@ -176,3 +176,16 @@ def test_two_runs_of_one_minute_have_names_of_their_own(golden: Workspace, open_
     page = open_page("compare", view="against", run=run.id, vs="run-twin-123456")
     assert len(set(page.selectbox(key="vs").options)) == 3
     assert any(option.endswith("123456") for option in page.selectbox(key="vs").options)
+
+
+def test_the_next_flip_opens_by_a_key(golden: Workspace, open_page: OpenPage) -> None:
+    wrong, right = two_runs(golden)
+    parameters = {"view": "flips", "split": "all", "run": wrong, "vs": right, "dimensions": "skills"}
+    first = golden.store.snapshot("bakers").pairs[0].id
+    page = open_page("compare", **parameters, flip=f"{first}/skills")
+    key = "flip_right" if not page.button(key="flip_right").disabled else "flip_left"
+    page.button(key=key).click().run()
+    opened = page.query_params["flip"]
+    opened = opened[0] if isinstance(opened, list) else opened
+    assert opened.endswith("/skills")
+    assert opened != f"{first}/skills"
