@@ -35,7 +35,7 @@ check: .venv/.dev
 	@touch $@
 
 .venv/.dev: .venv/.app
-	@$(INSTALL) -e '.[train,offline,postgres,onnx,dev]'
+	@$(INSTALL) -e '.[train,offline,postgres,onnx,ray,dev]'
 	@touch $@
 
 screenshots: .venv/.dev

@@ -51,6 +51,10 @@ class Quiet:
         """Never."""
         return False
 
+    def stopping_after_epoch(self) -> bool:
+        """Never."""
+        return False
+
 
 def policy() -> Policy:
     """One dimension, 0 to 3."""

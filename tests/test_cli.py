@@ -89,7 +89,7 @@ def commands(group: Any = None, path: tuple[str, ...] = ()) -> Iterator[tuple[tu
 
 def test_there_are_the_commands_that_the_guide_speaks_of() -> None:
     assert {" ".join(words) for words, _ in commands()} >= {
-        "app", "sync", "doctor", "compare", "train", "policy list", "policy show", "policy diff", "policy lint",
+        "app", "sync", "doctor", "compare", "train run", "train plan", "evaluate", "ledger", "policy list", "policy show", "policy diff", "policy lint",
         "policy export", "policy import", "policy drafts", "policy publish", "policy restore",
         "golden import", "golden list", "golden show", "golden publish", "judge run", "judge list", "judge show",
         "judge resume",

@@ -17,10 +17,11 @@ from workspace_samples import NAME, dimensions, golden_set, label, pair, recorde
 from workbench import comparing, evaluation, jobs, judge_choice, judge_runs
 from workbench.column_mapping import ImportSpec
 from workbench.errors import BadInput, NotFound, Refused, WorkbenchError
+from workbench.executors import Status, worker_command
 from workbench.golden import NOT_APPLICABLE, NOT_GRADED, GoldenSet, Pair
 from workbench.importing import import_path
 from workbench.labelling import import_golden, publish_golden
-from workbench.run import BaselineSpec, CheckpointSpec, LlmSpec, RecordedSpec, Run
+from workbench.run import BaselineSpec, CheckpointSpec, JobSpec, LlmSpec, RecordedSpec, Run
 from workbench.workspace import Workspace
 
 P = [pair("smoky", "Lapsang"), pair("smoky", "Sencha"), pair("mild", "Sencha"), pair("mild", "Assam")]
@@ -48,12 +49,20 @@ class Stays:
     def __init__(self) -> None:
         self.started: list[Path] = []
 
-    def submit(self, folder: Path) -> str:
+    def submit(self, spec: JobSpec, folder: Path) -> str:
         self.started.append(folder)
-        return "1:0"
+        return "stays:1"
 
-    def running(self, handle: str) -> bool:
-        return True
+    def status(self, handle: str) -> Status:
+        return "running"
+
+    def logs(self, handle: str, lines: int = 200) -> str:
+        """Know nothing."""
+        return ""
+
+    def command(self, folder: Path) -> list[str]:
+        """Return the worker's."""
+        return worker_command(folder)
 
     def stop(self, handle: str, *, kill: bool = False) -> None:
         raise AssertionError("nothing runs")

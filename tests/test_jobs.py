@@ -15,14 +15,15 @@ from typing import Any
 import pytest
 from workspace_samples import NAME, golden_set, pair
 
-from workbench import jobs
+from workbench import job_results, jobs
 from workbench.errors import BadInput, NotFound
 from workbench.evaluation import grades, run_agreement, truth
+from workbench.executors import Status, worker_command
 from workbench.fake_provider import FakeProvider, Request, error
 from workbench.golden import NOT_GRADED, Pair
 from workbench.jobfolder import JobFolder, Result
 from workbench.judge_runs import start_run
-from workbench.run import BaselineSpec, JobState, Judgement, LlmSpec, Run, Usage, Verdict
+from workbench.run import BaselineSpec, JobSpec, JobState, Judgement, LlmSpec, Run, Usage, Verdict
 from workbench.store import StoredJob
 from workbench.workspace import Workspace
 
@@ -140,7 +141,7 @@ def test_a_killed_run_is_lost_and_resumed_without_asking_twice(tea: Workspace) -
         run, job_id = start(tea, provider)
         until(lambda: len(verdicts(tea, job_id)) >= 5)
         job = tea.store.job(job_id)
-        os.kill(int(job.handle.partition(":")[0]), 9)
+        os.kill(int(job.handle.split(":")[1]), 9)
         until(lambda: jobs.state(tea, job).status == "lost")
         before = titles(verdicts(tea, job_id))
         assert "The worker ended without a result" in jobs.state(tea, job).error
@@ -297,12 +298,20 @@ class Pretend:
         self.is_running = running
         self.submitted = 0
 
-    def submit(self, folder: Path) -> str:
+    def submit(self, spec: JobSpec, folder: Path) -> str:
         self.submitted += 1
         return f"handle-{self.submitted}"
 
-    def running(self, handle: str) -> bool:
-        return self.is_running
+    def status(self, handle: str) -> Status:
+        return "running" if self.is_running else "ended"
+
+    def logs(self, handle: str, lines: int = 200) -> str:
+        """Know nothing."""
+        return ""
+
+    def command(self, folder: Path) -> list[str]:
+        """Return the worker's."""
+        return worker_command(folder)
 
     def stop(self, handle: str, *, kill: bool = False) -> None:
         self.is_running = False
@@ -407,7 +416,7 @@ def test_many_verdicts_are_collected_in_parts_and_counted_once(
         return add(run_id, given)
 
     monkeypatch.setattr(space.store, "add_verdicts", counted)
-    monkeypatch.setattr(jobs, "_VERDICTS_A_WRITE", 10)
+    monkeypatch.setattr(job_results, "_VERDICTS_A_WRITE", 10)
     jobs.collect(space)
     totals = space.store.run(job.spec.payload["run_id"]).totals
     assert parts == [10, 10, 6]  # 3 + 23 lines

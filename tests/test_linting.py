@@ -13,10 +13,12 @@ from workspace_samples import NAME, golden_set, label, pair, recorded_run, versi
 from workbench import authoring, jobs, linting, policy_edit
 from workbench.backbone import minilm_available
 from workbench.errors import Refused, Unavailable
+from workbench.executors import Status, worker_command
 from workbench.files import write_text
 from workbench.lint_job import SIMILARITIES
 from workbench.policy import Body
 from workbench.policy_lint import lint
+from workbench.run import JobSpec
 from workbench.workspace import Workspace
 
 # The sample's precedent taste.p1 shows this pair and grades it 2.
@@ -139,12 +141,20 @@ class Waiting:
     name: str = "waiting"
     submitted: list[Path] = field(default_factory=list)
 
-    def submit(self, folder: Path) -> str:
+    def submit(self, spec: JobSpec, folder: Path) -> str:
         self.submitted.append(folder)
         return folder.name
 
-    def running(self, handle: str) -> bool:
-        return True
+    def status(self, handle: str) -> Status:
+        return "running"
+
+    def logs(self, handle: str, lines: int = 200) -> str:
+        """Know nothing."""
+        return ""
+
+    def command(self, folder: Path) -> list[str]:
+        """Return the worker's."""
+        return worker_command(folder)
 
     def stop(self, handle: str, *, kill: bool = False) -> None:
         raise AssertionError("nobody stops it")

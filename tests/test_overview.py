@@ -12,8 +12,9 @@ from workspace_samples import NAME, START, golden_set, label, pair, recorded_run
 from workbench.authoring import open_draft
 from workbench.documents import write_golden
 from workbench.errors import NotFound
+from workbench.executors import Status, worker_command
 from workbench.overview import Overview, overview
-from workbench.run import JudgeIdentity
+from workbench.run import JobSpec, JudgeIdentity
 from workbench.sample import start_sample_runs
 from workbench.store import StoredCheckpoint
 from workbench.workspace import Settings, Workspace
@@ -32,12 +33,20 @@ class Counts:
     def __init__(self) -> None:
         self.folders: list[Path] = []
 
-    def submit(self, folder: Path) -> str:
+    def submit(self, spec: JobSpec, folder: Path) -> str:
         self.folders.append(folder)
-        return "1:0"
+        return "counts:1"
 
-    def running(self, handle: str) -> bool:
-        return True
+    def status(self, handle: str) -> Status:
+        return "running"
+
+    def logs(self, handle: str, lines: int = 200) -> str:
+        """Know nothing."""
+        return ""
+
+    def command(self, folder: Path) -> list[str]:
+        """Return the worker's."""
+        return worker_command(folder)
 
     def stop(self, handle: str, *, kill: bool = False) -> None:
         """Do nothing."""

@@ -53,6 +53,9 @@ class Listed:
     def stopping(self) -> bool:
         return self._stop_after is not None and bool(self.steps) and self.steps[-1][0] >= self._stop_after
 
+    def stopping_after_epoch(self) -> bool:
+        raise AssertionError("a probe has no epochs")
+
 
 @pytest.fixture
 def prepared(tmp_path: Path) -> Prepared:

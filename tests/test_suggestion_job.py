@@ -50,6 +50,9 @@ class Listed:
     def stopping(self) -> bool:
         return bool(self.steps) and self.steps[-1][0] >= self._stop_after
 
+    def stopping_after_epoch(self) -> bool:
+        raise AssertionError("a suggestion has no epochs")
+
 
 @pytest.fixture
 def prepared(tmp_path: Path) -> Callable[[str], tuple[JobSpec, JobFolder]]:

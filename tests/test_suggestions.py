@@ -16,10 +16,11 @@ from workspace_samples import NAME, golden_set, label, pair, recorded_run, versi
 
 from workbench import authoring, jobs, policy_edit, suggestion_job, suggestions
 from workbench.errors import BadInput, Conflict, NotFound, Refused, Unavailable
+from workbench.executors import Status, worker_command
 from workbench.fake_provider import FakeProvider, text
 from workbench.golden import NOT_APPLICABLE, NOT_GRADED, Pair
 from workbench.jobfolder import FolderReporter
-from workbench.run import LlmSpec, Run
+from workbench.run import JobSpec, LlmSpec, Run
 from workbench.store import Draft
 from workbench.store.suggestions import StoredSuggestion
 from workbench.suggestion_job import read_input
@@ -40,12 +41,20 @@ class Stays:
     def __init__(self) -> None:
         self.started: list[str] = []
 
-    def submit(self, folder: Path) -> str:
+    def submit(self, spec: JobSpec, folder: Path) -> str:
         self.started.append(folder.name)
-        return "1:0"
+        return "stays:1"
 
-    def running(self, handle: str) -> bool:
-        return True
+    def status(self, handle: str) -> Status:
+        return "running"
+
+    def logs(self, handle: str, lines: int = 200) -> str:
+        """Know nothing."""
+        return ""
+
+    def command(self, folder: Path) -> list[str]:
+        """Return the worker's."""
+        return worker_command(folder)
 
     def stop(self, handle: str, *, kill: bool = False) -> None:
         raise AssertionError("nothing runs")

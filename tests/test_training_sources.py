@@ -34,7 +34,7 @@ TEAS = ("smoky", "green", "black")
 @pytest.fixture
 def ready(workspace: Workspace, monkeypatch: pytest.MonkeyPatch) -> Workspace:
     """The workspace with a golden set of nine dev pairs and one of the holdout; jobs are started by the test."""
-    monkeypatch.setattr(LocalExecutor, "submit", lambda _, folder: folder.name)
+    monkeypatch.setattr(LocalExecutor, "submit", lambda _, spec, folder: folder.name)
     dev = [
         (pair(wish, tea), {"taste": 2 if wish == tea else 0, "strength": 1}) for wish in TEAS for tea in TEAS
     ]

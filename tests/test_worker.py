@@ -16,6 +16,7 @@ from workspace_samples import NAME, START, golden_set, pair, version
 
 from workbench import jobs
 from workbench.documents import policy_text
+from workbench.executors import Status, worker_command
 from workbench.fake_provider import FakeProvider, error, graded
 from workbench.jobfolder import JobFolder
 from workbench.judge_runs import start_run
@@ -32,11 +33,19 @@ class Nowhere:
 
     name = "nowhere"
 
-    def submit(self, folder: Path) -> str:
+    def submit(self, spec: JobSpec, folder: Path) -> str:
         return ""
 
-    def running(self, handle: str) -> bool:
-        return False
+    def status(self, handle: str) -> Status:
+        return "ended"
+
+    def logs(self, handle: str, lines: int = 200) -> str:
+        """Know nothing."""
+        return ""
+
+    def command(self, folder: Path) -> list[str]:
+        """Return the worker's."""
+        return worker_command(folder)
 
     def stop(self, handle: str, *, kill: bool = False) -> None:
         """Do nothing."""
@@ -227,3 +236,16 @@ def test_what_happens_before_there_is_a_judge_leaves_no_identity(folder: Path) -
 def test_a_wrong_use_is_a_line_and_exit_code_2(capsys: pytest.CaptureFixture[str]) -> None:
     assert main([]) == 2
     assert capsys.readouterr().err == "usage: python -m workbench.worker JOB_DIR\n"
+
+
+@pytest.mark.parametrize(("stopped", "status"), [(True, "cancelled"), (False, "finished")])
+def test_work_that_says_it_stopped_early_is_no_finished_job(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, stopped: bool, status: str
+) -> None:
+    # A training that was asked to end with its epoch: nobody asked the worker to stop, and there is work left.
+    monkeypatch.setattr("workbench.judge_job.run", lambda *_: {"stopped": stopped})
+    assert main([str(folder)]) == 0
+    result = JobFolder(folder).result()
+    assert result is not None
+    assert result.status == status
+    assert (folder / "heartbeat").exists()

@@ -21,8 +21,8 @@ TEAS = [pair(f"wish {i}", f"tea {i}") for i in range(4)]
 
 def no_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let jobs be worked on by :func:`finished` alone."""
-    monkeypatch.setattr(LocalExecutor, "submit", lambda _, folder: folder.name)
-    monkeypatch.setattr(LocalExecutor, "running", lambda _, handle: False)
+    monkeypatch.setattr(LocalExecutor, "submit", lambda _, spec, folder: folder.name)
+    monkeypatch.setattr(LocalExecutor, "status", lambda _, handle: "ended")
 
 
 def published(workspace: Workspace) -> None:

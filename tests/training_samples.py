@@ -124,6 +124,7 @@ class Heard:
         self.lines: list[str] = []
         self.done: list[tuple[int, int, str]] = []
         self.stop_at = stop_at
+        self.after_epoch = False
 
     def progress(self, done: int, total: int, note: str = "") -> None:
         """Keep it."""
@@ -140,6 +141,10 @@ class Heard:
     def stopping(self) -> bool:
         """Whether enough steps are done."""
         return self.stop_at is not None and len(self.losses()) + 1 >= self.stop_at
+
+    def stopping_after_epoch(self) -> bool:
+        """Whether the test said so by ``reporter.after_epoch = True``."""
+        return self.after_epoch
 
     def losses(self) -> list[float]:
         """The loss of each step."""

@@ -8,10 +8,11 @@ from pathlib import Path
 from workspace_samples import NAME, golden_set, pair
 
 from workbench import authoring, jobs, policy_edit
+from workbench.executors import Status, worker_command
 from workbench.fake_provider import Behaviour, Grade, Request, graded
 from workbench.golden import Pair
 from workbench.jobfolder import JobFolder
-from workbench.run import LlmSpec
+from workbench.run import JobSpec, LlmSpec
 from workbench.store import Draft
 from workbench.worker import main
 from workbench.workspace import Workspace
@@ -70,14 +71,22 @@ class Held:
     def __init__(self) -> None:
         self.started: list[str] = []
 
-    def submit(self, folder: Path) -> str:
+    def submit(self, spec: JobSpec, folder: Path) -> str:
         """Note the job."""
         self.started.append(folder.name)
         return "held"
 
-    def running(self, handle: str) -> bool:
+    def status(self, handle: str) -> Status:
         """Say that it runs until it has left a result."""
-        return True
+        return "running"
+
+    def logs(self, handle: str, lines: int = 200) -> str:
+        """Know nothing."""
+        return ""
+
+    def command(self, folder: Path) -> list[str]:
+        """Return the worker's."""
+        return worker_command(folder)
 
     def stop(self, handle: str, *, kill: bool = False) -> None:
         """Do nothing."""

@@ -16,6 +16,7 @@ from workbench import (
     cli_clicks,
     cli_data,
     cli_draft,
+    cli_evaluate,
     cli_gate,
     cli_golden,
     cli_import,
@@ -24,11 +25,12 @@ from workbench import (
     cli_policy,
     cli_probe,
     cli_score,
+    cli_sweep,
     cli_trace,
     cli_train,
     cli_train_plan,
 )
-from workbench.cli_output import Json, group, print_json, table
+from workbench.cli_output import Json, Leading, group, print_json, table
 from workbench.cli_workspace import say_sync, synced
 from workbench.errors import WorkbenchError
 
@@ -99,9 +101,18 @@ for _name in ("add", "test", "saved", "retire", "plugins"):
     cli_judge.app.command(_name)(getattr(cli_judges, f"judge_{_name}"))
 cli_judge.app.command("trace")(cli_trace.judge_trace)
 cli_judge.app.command("import")(cli_import.judge_import)
-app.command("train")(cli_train.train)
-app.command("train-plan")(cli_train_plan.train_plan)
-app.command("train-check")(cli_train_plan.train_check)
+train_app = group("Training of teachers and students; without a command: train RECIPE.", Leading)
+train_app.command("run")(cli_train.train)
+train_app.command("plan")(cli_train_plan.train_plan)
+train_app.command("check")(cli_train_plan.train_check)
+train_app.command("sweep")(cli_sweep.sweep)
+train_app.command("sweeps")(cli_sweep.sweeps)
+train_app.command("frontier")(cli_sweep.frontier)
+train_app.command("ask-teachers")(cli_sweep.teachers_ask)
+train_app.command("conflicts")(cli_sweep.conflicts)
+app.add_typer(train_app, name="train")
+app.command("evaluate")(cli_evaluate.evaluate)
+app.command("ledger")(cli_evaluate.ledger)
 cli_policy.app.command("import")(cli_draft.import_document)
 cli_policy.app.command("drafts")(cli_draft.drafts)
 cli_policy.app.command("publish")(cli_draft.publish)

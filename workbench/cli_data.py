@@ -13,6 +13,8 @@ from workbench.cli_workspace import ready
 if TYPE_CHECKING:  # loaded by the commands that need them
     from workbench.dataset import DatasetCard, DimensionQuality
     from workbench.datasets import DatasetPlan
+    from workbench.synthesis_plan import WritingBill
+    from workbench.synthesis_recipe import CellReport, SynthesisReport
 
 DatasetName = Annotated[str, typer.Argument(help="Name of a data set, or name-hash.")]
 
@@ -86,6 +88,7 @@ def data_list(as_json: Json = False) -> None:
             "judge": one.card.judge.name,
             "rows": one.card.counts.rows,
             "probes": one.card.counts.probes,
+            "synthetic": one.card.counts.synthetic,
             "simulated": one.card.simulated,
             "made": f"{one.card.made_at:%Y-%m-%d %H:%M}",
         }
@@ -154,26 +157,53 @@ def _say_plan(plan: DatasetPlan, as_json: bool) -> None:
     if as_json:
         data = asdict(plan)
         data["checked"] = [one.model_dump() for one in plan.checked]
+        data["cells"] = [one.model_dump(mode="json") for one in plan.cells]
         print_json(data)
         return
-    print(
-        f"{plan.found:,} pairs in the pool, {plan.pool:,} to grade with {plan.judge}, {plan.probes:,} probes"
-    )
+    if plan.writing:
+        _say_writing(plan, plan.writing)
+    else:
+        print(
+            f"{plan.found:,} pairs in the pool, {plan.pool:,} to grade with {plan.judge}, {plan.probes:,} probes"
+        )
     _say_dropped(plan.dropped)
     print(f"at most {plan.rows:,} rows" + (", simulated" if plan.simulated else ""))
     if plan.calls or plan.known:
-        cost = f"${plan.cost_usd:,.4f}" if plan.cost_usd is not None else f"unknown: {plan.cost_unknown}"
         about = "about " if plan.estimated else ""
         print(
             f"{about}{plan.calls:,} calls ({plan.known:,} answers known), about {plan.input_tokens:,} tokens sent, "
-            f"{plan.output_tokens:,} answered; cost {cost}"
+            f"{plan.output_tokens:,} answered; cost {_cost(plan.cost_usd, plan.cost_unknown)}"
         )
-    else:
+    elif not plan.writing:
         print("nothing is sent")
+    if (short := plan.summaries) is not None:
+        cost = f"${short.cost_usd:,.4f}" if short.cost_usd is not None else f"unknown: {short.cost_unknown}"
+        print(
+            f"at most {short.texts:,} texts to summarise with {short.model}: {short.calls:,} calls, about "
+            f"{short.input_tokens:,} tokens sent, {short.output_tokens:,} answered; cost {cost}"
+        )
+        if short.key_missing:
+            print(f"{short.key_missing} is not set")
     for variable in plan.keys_missing:
         print(f"{variable} is not set")
     for note in plan.notes:
         print(note)
+
+
+def _say_writing(plan: DatasetPlan, writing: WritingBill) -> None:
+    cells = ", ".join(f"{one.cell.name} {one.wanted:,} ({one.have:,} labelled)" for one in plan.cells)
+    print(f"{plan.found:,} pairs to be written: {cells}")
+    print(
+        f"at most {writing.calls:,} calls for that, about {writing.input_tokens:,} tokens sent, "
+        f"{writing.output_tokens:,} answered; cost {_cost(writing.cost_usd, writing.cost_unknown)}"
+    )
+    if writing.key_missing and writing.key_missing not in plan.keys_missing:
+        print(f"{writing.key_missing} is not set")
+    print(f"at most {plan.pool:,} of them to grade with {plan.judge}, {plan.probes:,} probes")
+
+
+def _cost(usd: float | None, unknown: str) -> str:
+    return f"${usd:,.4f}" if usd is not None else f"unknown: {unknown}"
 
 
 def _say_dropped(dropped: dict[str, int]) -> None:
@@ -199,14 +229,63 @@ def _say_card(card: DatasetCard) -> None:
         f"{counts.found:,} pairs in the pool, {counts.graded:,} graded"
     )
     _say_dropped(counts.dropped)
+    if counts.synthetic:
+        by = f" by {card.synthesis.model.name}, seeds from {card.synthesis.seeds}" if card.synthesis else ""
+        print(f"synthetic {counts.synthetic:,} rows{by}")
     if counts.of_holdout_documents:
         print(f"  of documents that the holdout has too: {counts.of_holdout_documents:,}")
+    _say_summaries(card)
     print()
     show([_quality_row(one) for one in card.quality], False, "")
     print()
     show([row for one in card.quality for row in _rate_rows(one)], False, "")
+    if card.synthesis:
+        print()
+        _say_synthesis(card.synthesis)
     for note in card.notes:
         print(note)
+
+
+def _say_summaries(card: DatasetCard) -> None:
+    """Say what was shortened, by which model, and by how much; labels are those of the full texts."""
+    short = card.summaries
+    if short is None:
+        return
+    cost = f"${short.usage.cost_usd:,.4f}" if short.usage.cost_usd is not None else "unknown"
+    print(f"summaries by {short.model} in {short.words} words, {short.usage.calls:,} calls; cost {cost}")
+    for one in short.fields:
+        print(
+            f"  {one.field}: {one.texts:,} texts ({one.short_enough:,} short enough, {one.failed:,} failed), "
+            f"{one.tokens_before:,} tokens before, {one.tokens_after:,} after"
+        )
+    for reason in short.failures:
+        print(f"  failed: {reason}")
+    print(f"  the full texts that were graded: full.parquet {short.full_hash}")
+
+
+def _say_synthesis(found: SynthesisReport) -> None:
+    usage = found.usage
+    print(
+        f"written in {found.calls:,} calls ({found.failed_calls:,} failed, {found.misfits:,} pairs did not fit); "
+        f"{usage.input_tokens:,} tokens sent, {usage.output_tokens:,} answered; "
+        f"cost {_cost(usage.cost_usd, 'the price of a call is not known')}"
+    )
+    for problem in found.problems:
+        print(f"  such as: {problem}")
+    show([_cell_row(one) for one in found.cells], False, "")
+
+
+def _cell_row(one: CellReport) -> dict[str, Any]:
+    return {
+        "asked for": one.cell.name,
+        "labelled": one.have,
+        "wanted": one.wanted,
+        "written": one.written,
+        "graded": one.graded,
+        "graded as asked": one.as_asked,
+        "share": estimate(one.share_as_asked),
+        "rows": one.rows,
+    }
 
 
 def _quality_row(one: DimensionQuality) -> dict[str, Any]:

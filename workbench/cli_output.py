@@ -7,14 +7,27 @@ from collections.abc import Iterable, Sequence
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Message = Annotated[str, typer.Option("--message", "-m", help="What changed and why, in one sentence.")]
 
 
-def group(description: str) -> typer.Typer:
+def group(description: str, cls: type[TyperGroup] | None = None) -> typer.Typer:
     """Return an empty group of commands."""
-    return typer.Typer(help=description, no_args_is_help=True, rich_markup_mode=None)
+    return typer.Typer(help=description, cls=cls, no_args_is_help=True, rich_markup_mode=None)
+
+
+class Leading(TyperGroup):
+    """A group whose first command needs not be named: ``workbench train RECIPE`` is ``workbench train run RECIPE``."""
+
+    first = "run"
+
+    def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
+        """Put the first command's name before arguments that name none."""
+        if args and args[0] not in {*self.commands, "--help"}:
+            args = [self.first, *args]
+        return super().parse_args(ctx, args)
 
 
 def show(rows: Sequence[dict[str, Any]], as_json: bool, empty: str) -> None:

@@ -26,12 +26,16 @@ def score(
     engine: Annotated[
         Literal["torch", "openvino"], typer.Option(help="openvino is faster on a CPU; it needs that extra.")
     ] = "torch",
+    ray: Annotated[
+        int, typer.Option(min=0, help="Split a Parquet file over so many actors of a Ray cluster; 0: here.")
+    ] = 0,
     as_json: Json = False,
 ) -> None:
     """Grade a file of pairs with a checkpoint, streaming; row i of the output is row i of the file."""
     try:
         from workbench.training.model import load_checkpoint
         from workbench.training.predict import Predictor
+        from workbench.training.record import read_record
     except ImportError as error:
         raise Unavailable(
             "A checkpoint needs torch, transformers and safetensors.",
@@ -42,13 +46,19 @@ def score(
     folder = Path(checkpoint)
     if not folder.is_dir():
         folder = Path(opened().store.checkpoint(checkpoint).folder)
-    predictor = Predictor(load_checkpoint(folder), batch=batch, device=device, engine=engine)
 
     def say(rows: int, seconds: float) -> None:
         print(f"{rows:,} pairs, {rows / max(seconds, 1e-9):,.0f} a second", file=sys.stderr, flush=True)
 
-    done = score_file(file, out, predictor, say=say)
-    record = predictor.checkpoint.record
+    record = read_record(folder)
+    if ray:
+        from workbench.ray_split import Split, score_with_ray
+
+        split = Split(ray, gpus=1 if device.startswith("cuda") else 0)
+        done = score_with_ray(file, out, folder, split, batch=batch, engine=engine, say=say)
+    else:
+        predictor = Predictor(load_checkpoint(folder), batch=batch, device=device, engine=engine)
+        done = score_file(file, out, predictor, say=say)
     if as_json:
         about = {"checkpoint": record.name, "policy": record.policy_label, "out": out}
         print_json(

@@ -96,6 +96,10 @@ class _Said:
         """No."""
         return False
 
+    def stopping_after_epoch(self) -> bool:
+        """No."""
+        return False
+
 
 _LINES = (
     ("parameters", "parameters", ""),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +54,12 @@ class ClickMapping(Value):
         return [column for column in named if constant(column) is None]
 
 
+def likely_columns(columns: Sequence[str], used: Collection[str] = ()) -> dict[str, str]:
+    """Return for each field the column that is called as it is, of those not ``used``; "" where there is none."""
+    free = {normal(column): column for column in reversed(columns) if column not in used}
+    return {name: next((free[usual] for usual in names if usual in free), "") for name, names in NAMES.items()}
+
+
 def guess_mapping(columns: Sequence[str], given: Mapping[str, str], file: str) -> ClickMapping:
     """Return ``given`` completed by columns that are called as fields are; ``field: ""`` leaves a field out.
 
@@ -68,11 +74,7 @@ def guess_mapping(columns: Sequence[str], given: Mapping[str, str], file: str) -
             raise BadInput(
                 f"{file} has no column '{column}'.", NotFound.among("column", column, columns).hint
             )
-    used = set(given.values())
-    free = {normal(column): column for column in reversed(columns) if column not in used}
-    found = {
-        name: next((free[usual] for usual in names if usual in free), "") for name, names in NAMES.items()
-    }
+    found = likely_columns(columns, set(given.values()))
     found |= {name: column.strip() for name, column in given.items()}
     lacking = [name for name in NEEDED if not found[name]]
     if lacking:

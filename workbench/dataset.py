@@ -17,7 +17,22 @@ A recipe is a YAML document, called as people like; file names in it are relativ
 
 The pool may also be a file of pairs (``kind: pairs``: CSV, TSV, JSONL, Parquet or Excel) whose columns are called
 ``query_<field>``, ``document_<field>`` and ``meta_<key>`` as in our exports, or as ``query`` and ``document`` map them;
-or the dev pairs of a golden set that nobody has labelled (``kind: golden``).
+or the dev pairs of a golden set that nobody has labelled (``kind: golden``); or pairs that a language model writes
+within the job, where level x dimension is not covered::
+
+    pool:
+      kind: synthetic
+      model: {model: openai/gpt-5-mini, cap_usd: 5}
+      golden: product-search               # its dev pairs are the seeds
+      count: 500                           # asked for; what repeats or leaks is dropped
+      per_call: 5
+      seeds_per_call: 3
+      cells: auto                          # or [{dimension: intent, level: 4}, …]
+      variants: [pair, query, document]    # both sides new, a new query to a seed's document, or the other way
+
+What was asked for is no label: the judge grades written pairs like any others (:mod:`workbench.synthesis`).
+
+``summarise`` has a model shorten long fields once the full texts are graded (:mod:`workbench.dataset_summaries`).
 """
 
 from __future__ import annotations
@@ -29,6 +44,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, model_validator
 
+from workbench.dataset_summaries import SummariesCard, Summarise
 from workbench.errors import BadInput, NotFound
 from workbench.golden import Pair
 from workbench.identity import Value, content_hash
@@ -36,6 +52,7 @@ from workbench.near_duplicates import THRESHOLD
 from workbench.policy import Filled, Name, Text
 from workbench.resampling import Estimate
 from workbench.run import JudgeIdentity, Judgement, JudgeSpec, Usage
+from workbench.synthesis_recipe import SynthesisReport, SyntheticPool
 from workbench.yamltext import YamlText, describe, validate
 
 RowSplit = Literal["train", "validation"]
@@ -109,7 +126,7 @@ class ProductsPool(Value):
         return self
 
 
-Pool = Annotated[PairsPool | GoldenPool | ProductsPool, Field(discriminator="kind")]
+Pool = Annotated[PairsPool | GoldenPool | ProductsPool | SyntheticPool, Field(discriminator="kind")]
 
 
 class DatasetRecipe(Value):
@@ -150,13 +167,22 @@ class DatasetRecipe(Value):
         "query, so a document alone gives no label away.",
     )
     validation: float = Field(default=0.1, ge=0, lt=1, description="Share of queries marked as validation.")
+    summarise: Summarise | None = Field(
+        default=None, description="Fields that a model shortens once the full texts are graded; null: none."
+    )
     simulated: bool = Field(default=False, description="The pool was made up, and its data is to say so.")
     seed: int = Field(default=0, ge=0)
 
     @property
     def content_hash(self) -> str:
-        """Identity of the recipe by content."""
-        return content_hash("dataset-recipe", self)
+        """Identity of the recipe by content.
+
+        A field that came later and is left at its default is not counted, so that old recipes keep their identity.
+        """
+        data = self.model_dump(mode="json")
+        if data["summarise"] is None:
+            del data["summarise"]
+        return content_hash("dataset-recipe", data)
 
 
 class Source(Value):
@@ -178,13 +204,14 @@ class CheckedSet(Value):
 class Counts(Value):
     """How many pairs there were at each step. ``dropped`` says why the others are not in the data set."""
 
-    found: int  # in the pool's source, without probes
+    found: int  # in the pool's source, or written by a model; without probes
     dropped: dict[str, int] = {}
     graded: int = 0  # asked of the judge, probes included
     rows: int = 0  # of the data set, probes included
     probes: int = 0
     queries: int = 0
     validation: int = 0  # rows
+    synthetic: int = 0  # rows that a model wrote
     of_holdout_documents: int = (
         0  # rows whose document is near one of the holdout; kept unless the recipe says so
     )
@@ -240,7 +267,11 @@ class DatasetCard(Value):
     checked: tuple[CheckedSet, ...] = ()
     counts: Counts
     quality: tuple[DimensionQuality, ...] = ()
-    usage: Usage = Usage()  # what all answers took; those from the verdict cache had been paid for
+    summaries: SummariesCard | None = None  # of the fields that a model shortened; its usage is apart
+    usage: Usage = (
+        Usage()
+    )  # what all answers of the judge took; those from the verdict cache had been paid for
+    synthesis: SynthesisReport | None = None  # of a pool that a model wrote; its usage is apart
     seconds: float = 0.0
     notes: tuple[str, ...] = ()
     simulated: bool = False

@@ -104,6 +104,31 @@ def iter_rows(path: Path, batch: int = BATCH) -> Iterator[list[DatasetRow]]:
             raise _damaged(file, error) from error
 
 
+def rows_at(path: Path, first: int, count: int) -> list[DatasetRow]:
+    """Return up to ``count`` rows from row ``first`` on, counted from 0; only the row groups they lie in are read.
+
+    Raises:
+        NotFound, BadInput: as :func:`iter_rows`.
+    """
+    import pyarrow as pa
+
+    file = _file(path)
+    found: list[dict[str, Any]] = []
+    with _opened(file) as parquet:
+        start = 0
+        try:
+            for group in range(parquet.num_row_groups):
+                rows = parquet.metadata.row_group(group).num_rows
+                low, high = max(first - start, 0), min(first + count - start, rows)
+                if low < high:
+                    part = parquet.read_row_group(group, columns=list(_COLUMNS))
+                    found += part.slice(low, high - low).to_pylist()
+                start += rows
+            return [_row(values) for values in found]
+        except (pa.ArrowException, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+            raise _damaged(file, error) from error
+
+
 def rows_hash(path: Path) -> str:
     """Return the content hash of the rows as they are on disk now: another than the card's means damage.
 

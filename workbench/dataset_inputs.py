@@ -6,14 +6,15 @@ out, and must not lie in the job's folder.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
-from workbench.dataset import CheckedSet, DatasetRecipe, GoldenPool, PairsPool, Source, Texts
+from workbench.dataset import CheckedSet, DatasetRecipe, GoldenPool, PairsPool, ProductsPool, Source, Texts
 from workbench.dataset_coverage import draw
-from workbench.dataset_leakage import Holdout, counted, leaks, surplus
+from workbench.dataset_leakage import Holdout, leaks, screen
 from workbench.dataset_pool import product_pairs
 from workbench.dataset_sources import distinct, pairs_from_file, texts_from_file
+from workbench.dataset_summaries_step import check_step
 from workbench.errors import Refused
 from workbench.golden import UNRATEABLE, GoldenSet, Pair, label_table, standing
 from workbench.identity import content_hash
@@ -21,6 +22,8 @@ from workbench.judge_choice import filled
 from workbench.policy import Policy, Side
 from workbench.prompt_costs import golden_sets
 from workbench.run import JudgeSpec
+from workbench.synthesis_plan import Synthesis, plan_synthesis
+from workbench.synthesis_recipe import SyntheticPool
 from workbench.workspace import Workspace
 
 
@@ -32,20 +35,27 @@ class Prepared:
     judge: JudgeSpec  # as a worker can build it
     golden: GoldenSet  # dev pairs and their labels only; without any where there is no golden set
     golden_hash: str  # of the whole snapshot, "" without one
-    pool: tuple[Pair, ...]  # what is graded, probes left out
+    pool: tuple[Pair, ...]  # what is graded, probes left out; () where the job has it written
     probes: tuple[Pair, ...]
-    found: int  # pairs in the source
+    found: int  # pairs in the source, or asked of the model that writes them
     dropped: dict[str, int]
     of_holdout_documents: tuple[str, ...]  # ids of pairs in the pool
     sources: tuple[Source, ...]
     checked: tuple[CheckedSet, ...]
     notes: tuple[str, ...]
     simulated: bool
+    synthesis: Synthesis | None = None  # what the job needs to have the pool written
 
     @property
     def pairs(self) -> list[Pair]:
         """Everything that is graded, in an order that mixes the probes in."""
         return sorted((*self.pool, *self.probes), key=lambda pair: pair.id)
+
+    def to_grade(self, recipe: DatasetRecipe) -> int:
+        """Return how many pairs are graded besides probes: at most, where the pool is still to be written."""
+        if self.synthesis is None:
+            return len(self.pool)
+        return min(self.found, recipe.size or self.found) if recipe.choose == "all" else self.found
 
 
 def prepare_inputs(workspace: Workspace, recipe: DatasetRecipe, folder: Path) -> Prepared:
@@ -62,43 +72,77 @@ def prepare_inputs(workspace: Workspace, recipe: DatasetRecipe, folder: Path) ->
     """
     policy = workspace.store.policy(recipe.policy, recipe.policy_version)
     judge = filled(workspace, recipe.judge)
+    if recipe.summarise is not None:
+        check_step(recipe.summarise, policy.pair)
     snapshot = _snapshot(workspace, recipe)
     checked, holdout = holdouts(workspace, policy.name)
-    found, sources = _pool(workspace, recipe, policy, folder)
-    leaking = leaks(found, holdout, threshold=recipe.near_duplicates, documents=recipe.holdout_documents)
-    clean = [i for i in range(len(found)) if i not in leaking.reasons]
-    extra = surplus([found[i] for i in clean], recipe.near_duplicates)
     golden, notes = _dev(snapshot, holdout, recipe)
     probes = _probes(golden, policy, recipe)
-    known = {pair.id for pair in probes}
-    kept = [i for at, i in enumerate(clean) if at not in extra and found[i].id not in known]
-    among_probes = len(clean) - len(extra) - len(kept)
-    drawn = sorted(kept, key=lambda i: draw(recipe.seed, found[i].id))
-    if recipe.choose == "all":
-        drawn = drawn[: recipe.size]
-    dropped = counted([*leaking.reasons.values(), *extra.values()])
-    late = {"is a probe": among_probes, "not drawn": len(kept) - len(drawn)}
-    dropped |= {reason: count for reason, count in late.items() if count}
-    if not drawn:
-        said = ", ".join(f"{reason} {count:,}" for reason, count in dropped.items())
-        raise Refused(
-            f"Of {len(found):,} pairs in the pool none is left to grade" + (f" ({said})." if said else "."),
-            "Give a pool with other queries.",
-        )
-    return Prepared(
+    known = Prepared(
         policy=policy,
         judge=judge,
         golden=golden,
         golden_hash=snapshot.content_hash if snapshot else "",
-        pool=tuple(found[i] for i in drawn),
+        pool=(),
         probes=tuple(probes),
-        found=len(found),
-        dropped=dropped,
-        of_holdout_documents=tuple(found[i].id for i in drawn if i in leaking.near_documents),
-        sources=sources,
+        found=0,
+        dropped={},
+        of_holdout_documents=(),
+        sources=(),
         checked=checked,
         notes=tuple(notes),
-        simulated=recipe.simulated or any(_says_simulated(found[i]) for i in drawn),
+        simulated=recipe.simulated,
+    )
+    if isinstance(recipe.pool, SyntheticPool):
+        return _to_write(workspace, recipe, recipe.pool, known, holdout)
+    found, sources = _pool(workspace, recipe, recipe.pool, policy, folder)
+    screened = screen(
+        found,
+        holdout,
+        threshold=recipe.near_duplicates,
+        documents=recipe.holdout_documents,
+        probes=frozenset(pair.id for pair in probes),
+        most=recipe.size if recipe.choose == "all" else None,
+        seed=recipe.seed,
+    )
+    if not screened.kept:
+        said = ", ".join(f"{reason} {count:,}" for reason, count in screened.dropped.items())
+        raise Refused(
+            f"Of {len(found):,} pairs in the pool none is left to grade" + (f" ({said})." if said else "."),
+            "Give a pool with other queries.",
+        )
+    return replace(
+        known,
+        pool=tuple(found[i] for i in screened.kept),
+        found=len(found),
+        dropped=dict(screened.dropped),
+        of_holdout_documents=tuple(found[i].id for i in screened.kept if i in screened.near_documents),
+        sources=sources,
+        simulated=recipe.simulated or any(_says_simulated(found[i]) for i in screened.kept),
+    )
+
+
+def _to_write(
+    workspace: Workspace, recipe: DatasetRecipe, pool: SyntheticPool, known: Prepared, holdout: Holdout
+) -> Prepared:
+    """Return ``known`` with what a job needs to have its pool written."""
+    snapshot = _of_policy(workspace, pool.golden, recipe.policy)
+    dev, notes = _dev(snapshot, holdout, recipe)
+    synthesis = plan_synthesis(
+        known.policy,
+        pool,
+        dev,
+        snapshot,
+        workspace.store.golden(pool.golden).consensus,
+        without={pair.query_id for pair in known.probes},
+        holdout=holdout,
+    )
+    return replace(
+        known,
+        found=pool.count,
+        sources=(_source(snapshot, len(synthesis.seeds)),),
+        notes=tuple(dict.fromkeys((*known.notes, *notes))),
+        synthesis=synthesis,
     )
 
 
@@ -138,9 +182,12 @@ def _of_policy(workspace: Workspace, golden: str, policy: str) -> GoldenSet:
 
 
 def _pool(
-    workspace: Workspace, recipe: DatasetRecipe, policy: Policy, folder: Path
+    workspace: Workspace,
+    recipe: DatasetRecipe,
+    pool: PairsPool | GoldenPool | ProductsPool,
+    policy: Policy,
+    folder: Path,
 ) -> tuple[list[Pair], tuple[Source, ...]]:
-    pool = recipe.pool
     if isinstance(pool, PairsPool):
         pairs, source = pairs_from_file(folder, pool.file, policy.pair, pool.query, pool.document)
         return pairs, (source,)

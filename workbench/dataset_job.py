@@ -1,6 +1,7 @@
 """The job of a data set: a judge grades a pool, probes among it, and what it said becomes a Parquet file with a card.
 
-The folder holds ``pool.jsonl``, what is graded; ``pairs.jsonl`` and ``labels.parquet``, the dev pairs of the golden set
+The folder holds ``pool.jsonl``, what is graded (at first the probes alone, where a language model is to write the
+pool: :mod:`workbench.synthesis_run`); ``pairs.jsonl`` and ``labels.parquet``, the dev pairs of the golden set
 and their labels, for judges that learn and for the quality report; no pair of a holdout. The judge is built without
 the labels of the probes. Verdicts are kept line by line, so a job that was stopped goes on where it was; rows and card
 are written at the end, the same ones however often the job was started.
@@ -29,15 +30,22 @@ from workbench.dataset_coverage import cover
 from workbench.dataset_files import ROWS, write_card, write_rows
 from workbench.dataset_grades import Graded, Grades, gather
 from workbench.dataset_quality import quality
+from workbench.dataset_summaries import FULL, SummariesCard
+from workbench.dataset_summaries_rows import Summaries
+from workbench.dataset_summaries_step import summarise, total
 from workbench.errors import Refused
-from workbench.golden import NOT_GRADED, ConsensusRule, draw_splits, settle
+from workbench.golden import NOT_GRADED, ConsensusRule, Pair, draw_splits, settle
 from workbench.grading import grade, read_inputs
 from workbench.identity import Value
 from workbench.jobfolder import FolderReporter, JobFolder
 from workbench.judges.build import build_judge
 from workbench.judges.inputs import Inputs
 from workbench.pair_file import PairFile
-from workbench.run import JobSpec, JudgeSpec, Usage, Verdict
+from workbench.run import JobSpec, JudgeSpec, Usage
+from workbench.synthesis import cell_reports
+from workbench.synthesis_asking import answers
+from workbench.synthesis_recipe import SYNTHETIC, SynthesisReport
+from workbench.synthesis_run import SynthesisInput, Written, write_pool
 
 POOL = "pool.jsonl"
 
@@ -57,30 +65,50 @@ class DatasetInput(Value):
     of_holdout_documents: tuple[str, ...] = ()  # pair ids
     notes: tuple[str, ...] = ()
     simulated: bool = False
+    synthesis: SynthesisInput | None = None  # where a model is to write the pool
 
 
 def run(spec: JobSpec, folder: JobFolder, reporter: FolderReporter) -> dict[str, Any]:
-    """Grade what has no verdict yet, then write the data set unless somebody asked to stop.
+    """Have the pool written where that is asked for, grade what has no verdict yet, then write the data set; all of
+    that unless somebody asked to stop.
 
     Raises:
-        CapReached: if a cap of the judge was reached; what it did is kept.
-        Refused: if the judge graded no pair.
-        WorkbenchError: if the judge cannot be built, or cannot grade at all; what it did is kept.
+        CapReached: if a cap of the judge, or of the model that writes, was reached; what it did is kept.
+        Refused: if no pair is left to grade, or the judge graded none.
+        WorkbenchError: if the judge cannot be built, or a model cannot be asked at all; what was done is kept.
     """
     given = DatasetInput.model_validate(spec.payload["dataset"])
     chosen: JudgeSpec = TypeAdapter(JudgeSpec).validate_python(spec.payload["judge"])
-    inputs = read_inputs(folder.path)
+    inputs, cache = read_inputs(folder.path), Path(spec.payload["cache"])
+    new: Written | None = None
+    if given.synthesis is not None:
+        path = folder.path / POOL
+        new = write_pool(
+            given.synthesis, given.recipe, inputs.policy, path, given.probes, folder, cache, reporter
+        )
+        if new is None:
+            return reporter.known
+        late = {"dropped": new.dropped, "of_holdout_documents": new.of_holdout_documents}
+        given = given.model_copy(update={"found": len(new.cells), **late})
     pool = PairFile(folder.path / POOL)
-    judge = build_judge(chosen, _blind(inputs, given.probes), Path(spec.payload["cache"]))
+    judge = build_judge(chosen, _blind(inputs, given.probes), cache)
     try:
         grade(judge, inputs.policy, pool, folder, reporter)
     finally:
         reporter.known["judge"] = judge.identity.model_dump(mode="json")
     if reporter.stopping():
         return reporter.known
-    reporter.log("writing the data set")
     made = _Made(given, inputs, pool, folder)
-    written = write_rows(folder.artifacts / ROWS, made.rows(), inputs.policy, judge.identity.hash)
+    summaries: Summaries | None = None
+    shortened: SummariesCard | None = None
+    if asked := given.recipe.summarise:
+        summaries = summarise(asked, inputs.policy.pair, made.pairs(), folder, cache, reporter)
+        if reporter.stopping():
+            return reporter.known
+        shortened = _shortened(made, summaries, inputs, folder, judge.identity.hash)
+    reporter.log("writing the data set")
+    rows = made.rows() if summaries is None else summaries.rows(made.rows(summaries.ids))
+    written = write_rows(folder.artifacts / ROWS, rows, inputs.policy, judge.identity.hash)
     card = DatasetCard(
         dataset=given.recipe.dataset,
         description=given.recipe.description,
@@ -99,7 +127,9 @@ def run(spec: JobSpec, folder: JobFolder, reporter: FolderReporter) -> dict[str,
         checked=given.checked,
         counts=made.counts(),
         quality=made.quality(),
-        usage=_total(folder.verdicts()),
+        summaries=shortened,
+        usage=total(verdict.usage for verdict in folder.verdicts()),
+        synthesis=made.synthesis(new, total(answer.usage for answer in answers(folder))) if new else None,
         seconds=folder.seconds(),
         notes=(*given.notes, *made.notes()),
         simulated=given.simulated,
@@ -108,6 +138,16 @@ def run(spec: JobSpec, folder: JobFolder, reporter: FolderReporter) -> dict[str,
     write_card(folder.artifacts, card)
     reporter.log(f"{written.rows} rows: {card.id}")
     return reporter.known | {"card": card.model_dump(mode="json")}
+
+
+def _shortened(
+    made: _Made, summaries: Summaries, inputs: Inputs, folder: JobFolder, judge_hash: str
+) -> SummariesCard:
+    """Leave out the rows that have no short form, keep the others as they were graded, and return the card's part."""
+    fields = summaries.fields(made.pairs())
+    made.leave_out(summaries.sort_out(made.pairs()))
+    full = write_rows(folder.artifacts / FULL, made.rows(), inputs.policy, judge_hash)
+    return summaries.card(fields, full.content_hash)
 
 
 def _blind(inputs: Inputs, probes: Sequence[str]) -> Inputs:
@@ -126,9 +166,10 @@ class _Made:
 
     def __init__(self, given: DatasetInput, inputs: Inputs, pool: PairFile, folder: JobFolder) -> None:
         self._given, self._inputs, self._pool = given, inputs, pool
-        pairs = [(pair.id, pair.query_id) for pair in pool]
-        self._ids = [pair_id for pair_id, _ in pairs]
-        self._queries = [query for _, query in pairs]
+        pairs = [(pair.id, pair.query_id, pair.meta.get(SYNTHETIC, "")) for pair in pool]
+        self._ids = [pair_id for pair_id, _, _ in pairs]
+        self._queries = [query for _, query, _ in pairs]
+        self._cells = [cell for _, _, cell in pairs]  # for which a model was asked to write the pair
         probes = set(given.probes)
         self._probes = np.array([pair_id in probes for pair_id in self._ids], dtype=np.bool_)
         self._graded: Mapping[str, Graded] = gather(inputs.policy, self._ids, folder.verdicts())
@@ -137,17 +178,41 @@ class _Made:
         if not self._answered.any():
             raise Refused("The judge graded no pair.", "The log says why; start the job again.")
         self._rows = self._chosen()
+        self._left_out: dict[str, int] = {}
+        self._splits = self._drawn()
+
+    def leave_out(self, reasons: Mapping[str, str]) -> None:
+        """Make no rows of some pairs; ``reasons`` says why, by pair id.
+
+        Raises:
+            Refused: if no row is left.
+        """
+        for i in np.flatnonzero(self._rows).tolist():
+            if reason := reasons.get(self._ids[i]):
+                self._rows[i] = False
+                self._left_out[reason] = self._left_out.get(reason, 0) + 1
+        if not self._rows.any():
+            said = ", ".join(f"{reason}: {count:,}" for reason, count in self._left_out.items())
+            raise Refused(f"No row is left ({said}).", "The log says why; start the job again.")
+        self._splits = self._drawn()
+
+    def _drawn(self) -> dict[str, RowSplit]:
+        """Return the split of each query that has rows."""
         names = {self._queries[i]: "" for i in np.flatnonzero(self._rows)}
         drawn = draw_splits(
-            names, holdout=given.recipe.validation, seed=f"dataset validation {given.recipe.seed}"
+            names, holdout=self._given.recipe.validation, seed=f"dataset validation {self._given.recipe.seed}"
         )
-        self._splits: dict[str, RowSplit] = {
-            query: "validation" if split == "holdout" else "train" for query, split in drawn.items()
-        }
+        return {query: "validation" if split == "holdout" else "train" for query, split in drawn.items()}
 
-    def rows(self) -> Iterator[DatasetRow]:
-        """Yield the rows, sorted by pair id."""
-        for i in sorted(np.flatnonzero(self._rows).tolist(), key=lambda i: self._ids[i]):
+    def pairs(self) -> Iterator[Pair]:
+        """Yield the pairs of the rows, sorted by id."""
+        for i in sorted(np.flatnonzero(self._rows).tolist(), key=self._ids.__getitem__):
+            yield self._pool[i]
+
+    def rows(self, ids: Mapping[str, str] | None = None) -> Iterator[DatasetRow]:
+        """Yield the rows, sorted by pair id, or by what ``ids`` says instead."""
+        order = self._ids if ids is None else [ids.get(pair_id, "") for pair_id in self._ids]
+        for i in sorted(np.flatnonzero(self._rows).tolist(), key=order.__getitem__):
             yield DatasetRow(
                 pair=self._pool[i],
                 split=self._splits[self._queries[i]],
@@ -160,8 +225,9 @@ class _Made:
         rows = np.flatnonzero(self._rows).tolist()
         shared = set(self._given.of_holdout_documents)
         failed = int((~self._answered).sum())
-        unchosen = len(self._ids) - failed - len(rows)
+        unchosen = len(self._ids) - failed - len(rows) - sum(self._left_out.values())
         late = {"the judge failed on every dimension": failed, "not needed for coverage": unchosen}
+        late |= self._left_out
         return Counts(
             found=self._given.found,
             dropped=self._given.dropped | {reason: count for reason, count in late.items() if count},
@@ -170,6 +236,7 @@ class _Made:
             probes=int((self._rows & self._probes).sum()),
             queries=len(self._splits),
             validation=sum(self._splits[self._queries[i]] == "validation" for i in rows),
+            synthetic=sum(bool(self._cells[i]) for i in rows),
             of_holdout_documents=sum(self._ids[i] in shared for i in rows),
         )
 
@@ -177,9 +244,27 @@ class _Made:
         """Return the quality report."""
         return quality(self._graded, self._human(), self._queries, self._rows, self._probes)
 
+    def synthesis(self, new: Written, usage: Usage) -> SynthesisReport:
+        """Return what became of the pairs that a model wrote; ``usage`` is what that took."""
+        asked = self._given.synthesis
+        assert asked is not None
+        return SynthesisReport(
+            model=new.model,
+            seeds=asked.seeds,
+            seeds_hash=asked.seeds_hash,
+            calls=new.calls,
+            failed_calls=new.failed_calls,
+            misfits=new.misfits,
+            problems=new.problems,
+            cells=cell_reports(asked.quotas, new.cells, self._graded, self._cells, self._rows.tolist()),
+            usage=usage,
+        )
+
     def notes(self) -> list[str]:
         """Return what has to be known to read the figures, in sentences."""
         said = []
+        if self._given.recipe.summarise is not None:
+            said.append("What learns from the rows reads summaries, and grades full texts less well than those.")
         if not self._probes.any():
             said.append("There are no probes, so how far the judge agrees with people is not known.")
         elif (kind := self._given.recipe.judge.kind) == "checkpoint":
@@ -223,16 +308,3 @@ class _Made:
                 human[where] = np.where(gone, NOT_GRADED, settled)
             found[key] = human
         return found
-
-
-def _total(verdicts: Iterator[Verdict]) -> Usage:
-    """Return the sums; the cost is unknown as soon as that of one call is."""
-    names = ("calls", "input_tokens", "output_tokens", "cached_input_tokens")
-    sums = dict.fromkeys(names, 0)
-    cost: float | None = 0.0
-    for verdict in verdicts:
-        for name in names:
-            sums[name] += getattr(verdict.usage, name)
-        mine = verdict.usage.cost_usd
-        cost = None if cost is None or mine is None else cost + mine
-    return Usage(**sums, cost_usd=cost)

@@ -1,8 +1,9 @@
 """Verbs of data sets: plan one, start making it, find those that are made, check one against the golden sets of today.
 
-A finished data set lives in ``HOME/datasets/<name>-<hash>/`` with its rows and its card. It is brought there from the
-folder of its job when somebody asks for data sets, so that it stays when the job's folder is cleared away. The same
-rows by the same judge under the same policy are one data set, however often they are made.
+A finished data set lives in ``HOME/datasets/<name>-<hash>/`` with its rows and its card, and where fields were
+summarised, with the rows that the judge graded (``full.parquet``). It is brought there from the folder of its job when
+somebody asks for data sets, so that it stays when the job's folder is cleared away. The same rows by the same judge
+under the same policy are one data set, however often they are made.
 """
 
 from __future__ import annotations
@@ -16,25 +17,24 @@ from typing import Any
 
 from workbench import jobs
 from workbench.dataset import CheckedSet, DatasetCard, DatasetRecipe, parse_recipe
+from workbench.dataset_bill import judge_bill
 from workbench.dataset_files import CARD, ROWS, iter_rows, read_card, rows_hash
-from workbench.dataset_inputs import Prepared, holdouts, prepare_inputs
+from workbench.dataset_inputs import holdouts, prepare_inputs
 from workbench.dataset_job import POOL, DatasetInput
 from workbench.dataset_leakage import counted, leaks
+from workbench.dataset_summaries import FULL
+from workbench.dataset_summaries_plan import SummariesPlan, plan_summaries
 from workbench.errors import NotFound, WorkbenchError
 from workbench.files import read_text
 from workbench.golden import Pair
 from workbench.jobfolder import JobFolder
-from workbench.judge_choice import judge_name, models_of
-from workbench.judge_plan import answers
+from workbench.judge_choice import judge_name
 from workbench.judge_runs import write_inputs
-from workbench.judges.batch_rules import BATCH_SHARE
-from workbench.judges.keys import key_in
 from workbench.pair_file import write_pairs
-from workbench.policy import Body
-from workbench.prompt_costs import answer_tokens
-from workbench.run import LlmSpec
-from workbench.run_plan import CHECKED_PAIRS, calls_left, key_variable
-from workbench.trial_plan import calls_cost
+from workbench.run import Needs
+from workbench.synthesis_plan import WritingBill, writing_bill
+from workbench.synthesis_recipe import Quota, SyntheticPool
+from workbench.synthesis_run import write_synthesis_inputs
 from workbench.workspace import Workspace, code_revision
 
 FOLDER = "datasets"
@@ -49,9 +49,9 @@ class DatasetPlan:
     Calls, tokens and cost are at most, of what is left to ask; answers in the verdict cache are deducted.
     """
 
-    found: int  # pairs in the source
+    found: int  # pairs in the source, or asked of the model that writes them
     dropped: dict[str, int]
-    pool: int  # to grade, probes left out
+    pool: int  # to grade, probes left out; at most, where it is still to be written
     probes: int
     rows: int  # at most, probes included
     checked: tuple[CheckedSet, ...]
@@ -68,6 +68,9 @@ class DatasetPlan:
     cost_usd: float | None = 0.0  # at list prices, nothing saved by the provider's prompt cache
     cost_unknown: str = ""
     keys_missing: tuple[str, ...] = ()  # environment variables that a model needs and that are not set
+    cells: tuple[Quota, ...] = ()  # what a model is asked to write
+    writing: WritingBill | None = None  # what that takes, besides what the judge takes
+    summaries: SummariesPlan | None = None  # of the pairs that are known before the job
 
 
 @dataclass(frozen=True)
@@ -81,6 +84,11 @@ class Dataset:
     def rows(self) -> Path:
         """The Parquet file."""
         return self.folder / ROWS
+
+    @property
+    def graded(self) -> Path:
+        """The Parquet file with the texts that the judge graded: another one where fields were summarised."""
+        return self.folder / (FULL if self.card.summaries else ROWS)
 
 
 @dataclass(frozen=True)
@@ -123,8 +131,11 @@ def plan_dataset(workspace: Workspace, recipe: DatasetRecipe, folder: Path) -> D
         WorkbenchError: as :func:`start_dataset`; also if the tokenizer or the price list is missing.
     """
     prepared = prepare_inputs(workspace, recipe, folder)
-    pool, probes = len(prepared.pool), len(prepared.probes)
-    bill = _bill(workspace, prepared)
+    pool, probes = prepared.to_grade(recipe), len(prepared.probes)
+    bill = judge_bill(workspace, prepared, pool + probes)
+    writing: WritingBill | None = None
+    if isinstance(recipe.pool, SyntheticPool) and prepared.synthesis is not None:
+        writing = writing_bill(prepared.policy, recipe.pool, prepared.synthesis, recipe.seed)
     return DatasetPlan(
         found=prepared.found,
         dropped=prepared.dropped,
@@ -135,6 +146,9 @@ def plan_dataset(workspace: Workspace, recipe: DatasetRecipe, folder: Path) -> D
         judge=judge_name(prepared.judge),
         notes=prepared.notes,
         simulated=prepared.simulated,
+        cells=prepared.synthesis.given.quotas if prepared.synthesis else (),
+        writing=writing,
+        summaries=plan_summaries(workspace, recipe.summarise, prepared.policy.pair, prepared.pairs),
         **bill,
     )
 
@@ -172,6 +186,7 @@ def start_dataset(
         of_holdout_documents=prepared.of_holdout_documents,
         notes=prepared.notes,
         simulated=prepared.simulated,
+        synthesis=prepared.synthesis.given if prepared.synthesis else None,
     )
     payload: dict[str, Any] = {
         "dataset": given.model_dump(mode="json"),
@@ -186,10 +201,14 @@ def start_dataset(
         title=f"Data set {recipe.dataset} · {judge_name(prepared.judge)} · {prepared.policy.label}",
         author=author,
         payload=payload,
+        # A judge or a writer that is asked over the network needs no processor of its own.
+        needs=Needs() if prepared.judge.kind == "llm" else None,
     )
     write_inputs(job.path, prepared.policy, golden)
     pairs = prepared.pairs
     write_pairs(job.path / POOL, pairs, {pair.id: "dev" for pair in pairs})
+    if prepared.synthesis is not None:
+        write_synthesis_inputs(job.path, prepared.synthesis.seeds, prepared.synthesis.holdout, job_id)
     jobs.submit(workspace, spec, job)
     return job_id
 
@@ -248,7 +267,10 @@ def check(workspace: Workspace, name: str) -> DatasetCheck:
         damaged = (
             "" if now == card.content_hash else f"The rows are not those of the card (their hash is {now})."
         )
-        pairs: list[Pair] = [row.pair for rows in iter_rows(found.rows) for row in rows]
+        if card.summaries and (now := rows_hash(found.graded)) != card.summaries.full_hash:
+            damaged = damaged or f"The full rows are not those of the card (their hash is {now})."
+        # What the judge graded is compared: a summary may be like no text of a holdout.
+        pairs: list[Pair] = [row.pair for rows in iter_rows(found.graded) for row in rows]
     except WorkbenchError as error:
         damaged, pairs = str(error), []
     recipe = card.recipe
@@ -273,14 +295,15 @@ def _bring_in(home: Path, job: JobFolder) -> None:
     """Put a finished job's data set into its place; another process may do the same at the same moment."""
     if not (job.artifacts / CARD).exists() or (result := job.result()) is None or "card" not in result.data:
         return
-    target = home / read_card(job.artifacts).id
+    card = read_card(job.artifacts)
+    target = home / card.id
     if (target / CARD).exists():
         return
     home.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=home, prefix=".") as name:
         made = Path(name) / "made"
         made.mkdir()
-        for file in (ROWS, CARD):
+        for file in (ROWS, CARD, *([FULL] if card.summaries else [])):
             _link(job.artifacts / file, made / file)
         try:
             os.rename(made, target)
@@ -295,44 +318,3 @@ def _link(source: Path, target: Path) -> None:
         os.link(source, target)
     except OSError:
         shutil.copy2(source, target)
-
-
-def _bill(workspace: Workspace, prepared: Prepared) -> dict[str, Any]:
-    """Return what the language models of a judge would be sent, as fields of a plan; {} where there is none."""
-    pairs = prepared.pairs
-    sample = pairs[:CHECKED_PAIRS]  # ordered by ids, which are hashes: a sample by chance
-    share = len(pairs) / len(sample)
-    calls = known = sent = answered = 0
-    cost, unknown, missing = 0.0, "", []
-    models = list(models_of(prepared.judge))
-    body = prepared.policy.body()
-    for model in models:
-        variable, needed = key_variable(model)
-        if needed and not key_in(variable):
-            missing.append(variable)
-        for one in answers(model):
-            left, said = _left(workspace, one, body, sample)
-            mine = round(left.calls * share), round(left.input_tokens * share), round(said * share)
-            calls, sent, answered = calls + mine[0], sent + mine[1], answered + mine[2]
-            known += round(left.known * share)
-            usd, reason = calls_cost(one, *mine, left.longest)
-            unknown = unknown or reason
-            cost += (usd or 0.0) * (BATCH_SHARE if model.delivery == "batch" else 1.0)
-    if not models:
-        return {}
-    return {
-        "calls": calls,
-        "known": known,
-        "estimated": len(sample) < len(pairs),
-        "input_tokens": sent,
-        "output_tokens": answered,
-        "cost_usd": None if unknown else cost,
-        "cost_unknown": unknown,
-        "keys_missing": tuple(dict.fromkeys(missing)),
-    }
-
-
-def _left(workspace: Workspace, model: LlmSpec, body: Body, pairs: list[Pair]) -> tuple[Any, float]:
-    left = calls_left(workspace.cache_folder, model, body, pairs)
-    length = answer_tokens(workspace.store, body, workspace.store.runs(), model.model, model.base_url or "")
-    return left, left.answers * length.tokens

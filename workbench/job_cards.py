@@ -62,7 +62,7 @@ def bar(job: StoredJob, now: JobState) -> None:
         unit = "steps" if now.note.startswith("epoch") else "pairs graded"
         text = f"{now.done:,} of {now.total:,} {unit}"
     else:
-        text = "waiting for the worker" if now.status == "queued" else "getting ready"
+        text = (now.note or "waiting for the worker") if now.status == "queued" else "getting ready"
     note = now.note if now.total else ""
     if jobs.stop_asked(job):
         note = "stopping at the next safe point"

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
@@ -25,10 +26,11 @@ from workbench.run import JobSpec, Verdict
 from workbench.yamltext import validate
 
 _PROGRESS_EVERY_S = 0.4
+_BEAT_EVERY_S = 5.0
 
 
 class Progress(Value):
-    """How far a job is; ``updated_at`` is its heartbeat."""
+    """How far a job is; its heartbeat is ``updated_at``, or the touched file where that is newer."""
 
     done: int = 0
     total: int = 0
@@ -138,12 +140,26 @@ class JobFolder:
         """Ask the job to end at its next safe point."""
         (self.path / "stop").touch()
 
+    def ask_to_stop_after_epoch(self) -> None:
+        """Ask a training to end with the epoch that it is in."""
+        (self.path / "stop_after_epoch").touch()
+
+    def fresh_start(self) -> None:
+        """Forget how an earlier start ended, and what it was asked; its work is kept."""
+        for name in ("result.json", "stop", "stop_after_epoch", "progress.json", "heartbeat"):
+            (self.path / name).unlink(missing_ok=True)
+
+    def beat(self) -> None:
+        """Note that the job's process lives, however long its next word takes."""
+        (self.path / "heartbeat").touch()
+
+    def last_beat(self) -> datetime | None:
+        """Return when the job's process last gave a sign of life, None if it never did."""
+        return _modified(self.path / "heartbeat")
+
     def stop_asked(self) -> datetime | None:
         """Return when the job was last asked to end, None if it was not."""
-        try:
-            return datetime.fromtimestamp((self.path / "stop").stat().st_mtime, UTC)
-        except OSError:
-            return None
+        return _modified(self.path / "stop")
 
     def start_period(self) -> None:
         """Count what a judge spends from here on: caps hold for a period, at first the whole job."""
@@ -249,6 +265,10 @@ class FolderReporter:
             self._stop = (self._folder.path / "stop").exists()
         return self._stop
 
+    def stopping_after_epoch(self) -> bool:
+        """Whether a stop at the end of the epoch was asked for; meant to be called once an epoch."""
+        return self.stopping() or (self._folder.path / "stop_after_epoch").exists()
+
     def stop(self) -> None:
         """Note that a signal asked to stop."""
         self._stop = True
@@ -256,6 +276,37 @@ class FolderReporter:
     def close(self) -> None:
         """Close the metrics file."""
         self._metrics.close()
+
+
+class Heartbeat:
+    """Touches a job's ``heartbeat`` from a thread of its own, for as long as the ``with`` block lasts."""
+
+    def __init__(self, folder: JobFolder) -> None:
+        self._folder = folder
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._work, name="heartbeat", daemon=True)
+
+    def __enter__(self) -> Heartbeat:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._over.set()
+        self._thread.join()
+
+    def _work(self) -> None:
+        while True:
+            with suppress(OSError):  # a full disk is told by who writes what counts
+                self._folder.beat()
+            if self._over.wait(_BEAT_EVERY_S):
+                return
+
+
+def _modified(path: Path) -> datetime | None:
+    try:
+        return datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    except OSError:
+        return None
 
 
 def _complete_lines(path: Path) -> Iterator[tuple[int, bytes]]:

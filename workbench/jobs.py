@@ -8,22 +8,30 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
 from datetime import UTC, datetime
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from workbench.errors import BadInput, NotFound
-from workbench.jobfolder import JobFolder
-from workbench.outcomes import Outcomes
-from workbench.run import JobKind, JobSpec, JobState, JudgeIdentity, LlmSpec, Run, RunTotals, Verdict
+import psutil
+
+from workbench.errors import BadInput, NotFound, Refused, Unavailable, WorkbenchError
+from workbench.executors import Executor, Status
+from workbench.executors.local import LocalExecutor
+from workbench.job_results import collect_run, fail_run
+from workbench.jobfolder import JobFolder, Result
+from workbench.run import JobKind, JobSpec, JobState, LlmSpec, Needs, Run
 from workbench.store import StoredCheckpoint, StoredJob
 from workbench.workspace import Workspace
 from workbench.yamltext import validate
 
 CAPS = ("cap_usd", "cap_tokens", "cap_seconds")
-_VERDICTS_A_WRITE = 500  # more at a time is slower: Python looks through all that is held, again and again
+_COMPUTE: frozenset[JobKind] = frozenset({"training", "dataset"})
+_SUBMIT_S = {False: 30, True: 900}
+"""How long a job may be between the two writes of its submit; a cluster may be sent its inputs meanwhile, and has a name."""
 
 
 def new_id(kind: str) -> str:
@@ -61,23 +69,61 @@ def log_tail(job: StoredJob, lines: int = 200) -> str:
 
 
 def prepare(
-    workspace: Workspace, kind: JobKind, *, job_id: str, title: str, author: str, payload: dict[str, Any]
+    workspace: Workspace,
+    kind: JobKind,
+    *,
+    job_id: str,
+    title: str,
+    author: str,
+    payload: dict[str, Any],
+    needs: Needs | None = None,
+    priority: int = 0,
 ) -> tuple[JobSpec, JobFolder]:
-    """Make a job's folder; inputs are written into it before :func:`submit`."""
+    """Make a job's folder; inputs are written into it before :func:`submit`.
+
+    Args:
+        needs: what it wants of a machine; by default a CPU slot for what computes, and none for what asks a provider.
+        priority: of jobs that wait, the higher goes first.
+    """
     spec = JobSpec(
-        id=job_id, kind=kind, title=title, author=author, created_at=datetime.now(UTC), payload=payload
+        id=job_id,
+        kind=kind,
+        title=title,
+        author=author,
+        created_at=datetime.now(UTC),
+        payload=payload,
+        needs=needs or Needs(slots="cpu" if kind in _COMPUTE else "none"),
+        priority=priority,
     )
     folder = JobFolder(workspace.jobs_folder / job_id)
     folder.create(spec)
     return spec, folder
 
 
-def submit(workspace: Workspace, spec: JobSpec, folder: JobFolder) -> None:
-    """Hand a prepared job to the executor; a job id that was submitted before is not started again."""
-    if not workspace.store.save_job(spec, str(folder.path), ""):
+def submit(workspace: Workspace, spec: JobSpec, folder: JobFolder, executor: str | None = None) -> None:
+    """Hand a prepared job to an executor; a job id that was submitted before is not started again.
+
+    Args:
+        executor: its name; None takes the workspace's.
+
+    Raises:
+        NotFound: for an executor that does not exist; nothing is kept then.
+        WorkbenchError: when the executor cannot start the job, which has then failed and can be resumed.
+    """
+    on = workspace.executor_named(executor)
+    if not workspace.store.save_job(spec, str(folder.path), f"{on.name}:"):
         return
-    workspace.store.set_job_handle(spec.id, workspace.executor.submit(folder.path))
+    workspace.store.set_job_handle(spec.id, _start(on, spec, folder))
     workspace.store.record_event(spec.author, f"started {spec.kind.replace('_', ' ')}", spec.id, spec.title)
+
+
+def _start(executor: Executor, spec: JobSpec, folder: JobFolder) -> str:
+    try:
+        return executor.submit(spec, folder.path)
+    except WorkbenchError as error:
+        failed = Result(status="failed", error=error.message, hint=error.hint, finished_at=datetime.now(UTC))
+        folder.finish(failed)
+        raise
 
 
 def state(workspace: Workspace, job: StoredJob) -> JobState:
@@ -85,15 +131,17 @@ def state(workspace: Workspace, job: StoredJob) -> JobState:
     if job.final is not None:
         return job.final
     folder = JobFolder(Path(job.folder))
+    executor = workspace.executor_of(job.handle)
     # Ask for the process before the result: a job that ends between the two questions is then not taken for lost.
-    running = workspace.executor.running(job.handle)
+    process, silent = _process(executor, job)
     progress = folder.progress()
+    signs = [sign for sign in (progress and progress.updated_at, folder.last_beat()) if sign]
     known = {
         "done": progress.done if progress else 0,
         "total": progress.total if progress else 0,
-        "note": progress.note if progress else "",
+        "note": silent or (progress.note if progress else ""),
         "started_at": progress.started_at if progress else None,
-        "updated_at": progress.updated_at if progress else None,
+        "updated_at": max(signs, default=None),
     }
     try:
         result = folder.result()
@@ -102,23 +150,102 @@ def state(workspace: Workspace, job: StoredJob) -> JobState:
     if result is not None:
         error = f"{result.error} {result.hint}".strip()
         return JobState.model_validate(known | {"status": result.status, "error": error})
-    if running:
-        return JobState.model_validate(known | {"status": "running" if progress else "queued"})
-    if not job.handle and (datetime.now(UTC) - job.spec.created_at).total_seconds() < 30:
+    if process == "queued" or (process == "running" and progress is None):
+        return JobState.model_validate(known | {"status": "queued"})
+    if process == "running":
+        return JobState.model_validate(known | {"status": "running"})
+    if (
+        job.handle in ("", f"{executor.name}:")
+        and (datetime.now(UTC) - job.spec.created_at).total_seconds() < _SUBMIT_S[bool(job.handle)]
+    ):
         return JobState.model_validate(known | {"status": "queued"})  # submit is between its two writes
     if folder.stop_asked():  # it was ended before it could write a result
         return JobState.model_validate(known | {"status": "cancelled"})
-    tail = folder.log_tail(3).strip().splitlines()
-    error = "The worker ended without a result" + (f"; its last words: {tail[-1]}" if tail else ".")
+    error = _why_lost(job, executor, max(signs, default=job.spec.created_at))
     return JobState.model_validate(known | {"status": "lost", "error": error})
 
 
-def stop(workspace: Workspace, job_id: str, author: str, *, kill: bool = False) -> None:
-    """Ask a job to end at its next safe point, or end it at once; what it did so far is kept."""
+def _process(executor: Executor, job: StoredJob) -> tuple[Status, str]:
+    """Return what the executor says; where it does not answer, that the job may be at work, and why it is unknown."""
+    try:
+        return executor.status(job.handle), ""
+    except Unavailable as error:
+        return "running", error.message
+
+
+def _why_lost(job: StoredJob, executor: Executor, last_sign: datetime) -> str:
+    booted = datetime.fromtimestamp(psutil.boot_time(), UTC)
+    if executor.name == "local" and booted > last_sign:
+        return f"The machine restarted at {booted:%Y-%m-%d %H:%M} UTC while the job was open; resume it."
+    said = JobFolder(Path(job.folder)).log_tail(3).strip()
+    if not said:  # it never came up
+        with suppress(Unavailable):
+            said = executor.logs(job.handle, 3).strip()
+    return "The worker ended without a result" + (
+        f"; its last words: {said.splitlines()[-1]}" if said else "."
+    )
+
+
+def stop(
+    workspace: Workspace, job_id: str, author: str, *, kill: bool = False, after_epoch: bool = False
+) -> None:
+    """Ask a job to end at its next safe point, or end it at once; what it did so far is kept.
+
+    Args:
+        kill: end its processes at once.
+        after_epoch: ask a training to end with the epoch that it is in, instead.
+    """
     job = workspace.store.job(job_id)
-    JobFolder(Path(job.folder)).ask_to_stop()
-    workspace.executor.stop(job.handle, kill=kill)
-    workspace.store.record_event(author, "stopped job", job_id, job.spec.title)
+    folder = JobFolder(Path(job.folder))
+    if after_epoch:
+        folder.ask_to_stop_after_epoch()
+    else:
+        folder.ask_to_stop()
+        workspace.executor_of(job.handle).stop(job.handle, kill=kill)
+    what = "asked job to stop after its epoch" if after_epoch else "stopped job"
+    workspace.store.record_event(author, what, job_id, job.spec.title)
+
+
+@dataclass(frozen=True)
+class Queued:
+    """A job that waits for a slot of this machine."""
+
+    job_id: str
+    place: int  # in the line for its kind of slot, from 1
+    slots: str  # "cpu" or "gpu"
+    count: int
+    priority: int
+
+
+def queue(workspace: Workspace) -> list[Queued]:
+    """Return the jobs that wait for a slot of this machine, in the order in which they will start."""
+    local = workspace.executor_named("local")
+    assert isinstance(local, LocalExecutor)
+    places: Counter[str] = Counter()
+    line = []
+    for ticket in local.waiting():
+        places[ticket.slots] += 1
+        place = places[ticket.slots]
+        line.append(Queued(ticket.job_id, place, ticket.slots, ticket.count, ticket.priority))
+    return line
+
+
+def set_priority(workspace: Workspace, job_id: str, priority: int) -> None:
+    """Change the priority of a job that waits for a slot of this machine; the higher goes first.
+
+    Raises:
+        NotFound: for a job that does not exist.
+        Refused: for a job that does not wait here.
+    """
+    job = workspace.store.job(job_id)
+    executor = workspace.executor_of(job.handle)
+    if not isinstance(executor, LocalExecutor) or not executor.prioritise(job_id, priority):
+        raise Refused(
+            f"{job.spec.title} does not wait for a slot of this machine.",
+            "Only the priority of a job in this machine's queue can be changed.",
+        )
+    folder = JobFolder(Path(job.folder))  # when it is resumed, it keeps its priority
+    folder.create(folder.spec().model_copy(update={"priority": priority}))
 
 
 def resume(
@@ -137,6 +264,7 @@ def resume(
 
     Raises:
         BadInput: for a cap that cannot be one, or a job whose judge has none; nothing is started then.
+        WorkbenchError: when its executor cannot start it.
     """
     job = workspace.store.job(job_id)
     if state(workspace, job).status in ("running", "queued"):
@@ -146,14 +274,14 @@ def resume(
         folder.create(_with_caps(folder.spec(), caps))
     if new_period:
         folder.start_period()
-    for name in ("result.json", "stop", "progress.json"):
-        (folder.path / name).unlink(missing_ok=True)
+    folder.fresh_start()
+    handle = _start(workspace.executor_of(job.handle), folder.spec(), folder)
     if run_id := job.spec.payload.get("run_id"):
         run = workspace.store.run(run_id)
         again = {"status": "queued", "error": "", "finished_at": None}
         workspace.store.save_run(run.model_copy(update=again))
     # Reopened last: a job that is open under its old handle would be taken for lost.
-    workspace.store.set_job_handle(job_id, workspace.executor.submit(folder.path))
+    workspace.store.set_job_handle(job_id, handle)
     workspace.store.reopen_job(job_id)
     workspace.store.record_event(author, "resumed job", job_id, job.spec.title)
 
@@ -179,12 +307,12 @@ def collect(workspace: Workspace) -> int:
         folder = JobFolder(Path(job.folder))
         try:
             if "run_id" in job.spec.payload:
-                _collect_run(workspace, job, folder, now)
+                collect_run(workspace.store, job, folder, now)
             if checkpoint := checkpoint_of(job):
                 workspace.store.save_checkpoint(checkpoint)
         except BadInput as damage:  # a damaged file is this job's failure and must not hold up the others
             now = now.model_copy(update={"status": "failed", "error": str(damage)})
-            _fail_run(workspace, job, now)
+            fail_run(workspace.store, job, now)
         workspace.store.finish_job(job.spec.id, now)
         collected += 1
     return collected
@@ -192,34 +320,8 @@ def collect(workspace: Workspace) -> int:
 
 def _follow(workspace: Workspace, job: StoredJob, now: JobState) -> None:
     run_id = job.spec.payload.get("run_id", "")
-    if job.spec.kind == "judge_run" and (run := workspace.store.run(run_id)).status != now.status:
+    if run_id and job.spec.kind == "judge_run" and (run := workspace.store.run(run_id)).status != now.status:
         workspace.store.save_run(run.model_copy(update={"status": now.status}))
-
-
-def _collect_run(workspace: Workspace, job: StoredJob, folder: JobFolder, now: JobState) -> None:
-    run = workspace.store.run(job.spec.payload["run_id"])
-    totals = _Totals()
-    for part in _batches(folder.verdicts()):
-        workspace.store.add_verdicts(run.id, part)
-        totals.add(part)
-    result = folder.result()
-    data = result.data if result else {}
-    update: dict[str, Any] = {
-        "status": "failed" if now.status == "lost" else now.status,
-        "error": now.error,
-        "finished_at": result.finished_at if result else datetime.now(UTC),
-        "totals": totals.value(float(data.get("seconds", 0.0))),
-        "code_revision": data.get("code_revision", run.code_revision),
-    }
-    if "judge" in data:
-        update["judge"] = JudgeIdentity.model_validate(data["judge"])
-    workspace.store.save_run(run.model_copy(update=update))
-
-
-def _fail_run(workspace: Workspace, job: StoredJob, now: JobState) -> None:
-    if run_id := job.spec.payload.get("run_id"):
-        ended = {"status": "failed", "error": now.error, "finished_at": datetime.now(UTC)}
-        workspace.store.save_run(workspace.store.run(run_id).model_copy(update=ended))
 
 
 def checkpoint_of(job: StoredJob) -> StoredCheckpoint | None:
@@ -236,45 +338,6 @@ def checkpoint_of(job: StoredJob) -> StoredCheckpoint | None:
         job_id=job.spec.id,
         record=made["record"],
     )
-
-
-class _Totals:
-    """Sums over verdicts; the cost is unknown as soon as one call's is."""
-
-    def __init__(self) -> None:
-        names = ("calls", "cache_hits", "input_tokens", "output_tokens", "cached_input_tokens")
-        self._sums = dict.fromkeys(names, 0)
-        self._outcomes = Outcomes()  # of each judgement the newest; calls are all counted
-        self._cost: float | None = 0.0
-
-    def add(self, verdicts: list[Verdict]) -> None:
-        for verdict in verdicts:
-            usage = verdict.usage
-            self._outcomes.add(verdict)
-            self._sums["calls"] += usage.calls
-            self._sums["cache_hits"] += usage.from_cache
-            self._sums["input_tokens"] += usage.input_tokens
-            self._sums["output_tokens"] += usage.output_tokens
-            self._sums["cached_input_tokens"] += usage.cached_input_tokens
-            if usage.cost_usd is None:
-                self._cost = None
-            elif self._cost is not None:
-                self._cost += usage.cost_usd
-
-    def value(self, seconds: float) -> RunTotals:
-        return RunTotals(
-            pairs=self._outcomes.pairs,
-            judgements=self._outcomes.judgements,
-            failed=self._outcomes.failed,
-            cost_usd=self._cost,
-            seconds=seconds,
-            **self._sums,
-        )
-
-
-def _batches(verdicts: Iterator[Verdict]) -> Iterator[list[Verdict]]:
-    while part := list(islice(verdicts, _VERDICTS_A_WRITE)):
-        yield part
 
 
 def open_runs(workspace: Workspace) -> list[Run]:
@@ -306,6 +369,6 @@ def describe_state(now: JobState) -> str:
     parts: list[str] = ["stopped at cap" if now.status == "capped" else now.status]
     if now.total and now.status == "running":
         parts.append(f"{now.done}/{now.total}")
-    if now.note and now.status == "running":
+    if now.note and now.status in ("running", "queued"):
         parts.append(now.note)
     return " ".join(parts) + (f" – {now.error}" if now.error else "")

@@ -308,6 +308,16 @@ class Run(Value):
         return f"{self.judge.name} · {self.policy} v{self.policy_version}"
 
 
+class Needs(Value):
+    """What a job wants of the machine that it runs on."""
+
+    slots: Literal["none", "cpu", "gpu"] = Field(
+        default="none", description="none: it waits for the network above all, and starts at once."
+    )
+    gpus: int = Field(default=0, ge=0, description="GPUs that it uses.")
+    memory_gb: float | None = Field(default=None, gt=0, description="Main memory, in GB; null: unknown.")
+
+
 class JobSpec(Value):
     """One long piece of work. ``payload`` is what the worker needs besides the files in the job's folder."""
 
@@ -317,6 +327,8 @@ class JobSpec(Value):
     author: str = ""
     created_at: datetime
     payload: dict[str, Any] = Field(default_factory=dict)
+    needs: Needs = Needs()
+    priority: int = 0  # of jobs that wait, the higher goes first
 
 
 class JobState(Value):
@@ -348,4 +360,8 @@ class Reporter(Protocol):
 
     def stopping(self) -> bool:
         """Whether somebody asked to stop; the engine then ends at the next safe point."""
+        ...
+
+    def stopping_after_epoch(self) -> bool:
+        """Whether somebody asked a training to end with the epoch that it is in."""
         ...

@@ -74,7 +74,7 @@ def score_file(
     if out.resolve() == source.resolve():
         raise Conflict(f"{out} is the file that is read.", "Give --out another name.")
     record = predictor.checkpoint.record
-    schema = _schema(record)
+    schema = output_schema(record)
     began = time.monotonic()
     rows = blank = tokens = 0
     out.parent.mkdir(parents=True, exist_ok=True)
@@ -84,11 +84,11 @@ def score_file(
         with pq.ParquetWriter(name, schema) as writer:
             for pairs in read_windows(source, record.pair, record.considers):
                 batches = list(predictor.predict(pairs))
-                _refuse_nan(batches, rows, source.name, record.name)
-                columns = _columns(record, pairs, batches)
+                refuse_nan(batches, rows, source.name, record.name)
+                columns = output_columns(record, pairs, batches)
                 writer.write_table(pa.Table.from_pydict(columns, schema=schema))
                 rows += len(pairs)
-                blank += sum(_blank(pair, record.pair, record.considers) for pair in pairs)
+                blank += sum(is_blank(pair, record.pair, record.considers) for pair in pairs)
                 tokens += sum(int(batch.tokens.sum()) for batch in batches)
                 say(rows, time.monotonic() - began)
         if not rows:
@@ -122,7 +122,7 @@ def read_windows(source: Path, layout: Layout, considers: Sequence[str]) -> Iter
     first = next(found, None)
     if first is None:
         return
-    make = _reader(list(first), source.name, layout, considers)
+    make = pair_reader(list(first), source.name, layout, considers)
     # JSON lines may leave out keys, so that what the first row has says less than what a Parquet file's schema does.
     numbered = enumerate(itertools.chain([first], found), start=1)
     pairs = (make(row, f"{source.name}, row {number}") for number, row in numbered)
@@ -130,7 +130,7 @@ def read_windows(source: Path, layout: Layout, considers: Sequence[str]) -> Iter
         yield window
 
 
-def _reader(
+def pair_reader(
     columns: list[str], name: str, layout: Layout, considers: Sequence[str]
 ) -> Callable[[Row, str], Pair]:
     """Return how a row becomes a pair, or say why these columns cannot make one."""
@@ -255,14 +255,14 @@ def _json_lines(source: Path) -> Iterator[Row]:
         ) from error
 
 
-def _blank(pair: Pair, layout: Layout, considers: Sequence[str]) -> bool:
+def is_blank(pair: Pair, layout: Layout, considers: Sequence[str]) -> bool:
     return any(
         not any(texts.get(field, "").strip() for field in side.fields if f"{side.name}.{field}" in considers)
         for side, texts in ((layout.query, pair.query), (layout.document, pair.document))
     )
 
 
-def _refuse_nan(batches: Iterable[Predicted], before: int, file: str, checkpoint: str) -> None:
+def refuse_nan(batches: Iterable[Predicted], before: int, file: str, checkpoint: str) -> None:
     import numpy as np
 
     for batch in batches:
@@ -277,7 +277,7 @@ def _refuse_nan(batches: Iterable[Predicted], before: int, file: str, checkpoint
                 )
 
 
-def _schema(record: CheckpointRecord) -> pa.Schema:
+def output_schema(record: CheckpointRecord) -> pa.Schema:
     import pyarrow as pa
 
     fields = [pa.field("pair_id", pa.string())]
@@ -293,7 +293,7 @@ def _schema(record: CheckpointRecord) -> pa.Schema:
     return pa.schema(fields, metadata=about)
 
 
-def _columns(
+def output_columns(
     record: CheckpointRecord, pairs: Sequence[Pair], batches: Sequence[Predicted]
 ) -> dict[str, list[Any]]:
     """Return the output's columns for one window, in the order of ``pairs``."""

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import sys
+import traceback
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NoReturn
 
+from workbench.errors import Unavailable
 from workbench.files import read_text
 from workbench.grading import read_inputs
 from workbench.jobfolder import FolderReporter, JobFolder
@@ -16,41 +20,122 @@ from workbench.run import JobSpec, Reporter, Verdict
 
 if TYPE_CHECKING:
     from workbench.golden import GoldenSet
+    from workbench.judges.inputs import Inputs
     from workbench.training.data import Cell, Example
+    from workbench.training.fit import FitResult
+    from workbench.training.ranks import Ranks
     from workbench.training.record import TrainingInput
+
+STOP_S = 120
+"""Seconds that the processes of a training have to reach a safe point and save, after a signal to stop."""
 
 
 def run(spec: JobSpec, folder: JobFolder, reporter: FolderReporter) -> dict[str, Any]:
     """Train, keep the checkpoint, and grade with it unless somebody asked to stop.
+
+    With ``resources.gpus`` above 1 this process becomes torchrun, which starts the same worker once a GPU; the first of
+    them does all that is done once, and the others end with their part of the training.
 
     Raises:
         WorkbenchError: if the recipe cannot be followed with what the folder holds.
     """
     # torch takes a second: whoever imports this module for its name need not wait for it.
     from workbench.judges.checkpoint import CheckpointJudge
-    from workbench.training.fit import fit
-    from workbench.training.record import Lineage, TrainingInput, read_record
+    from workbench.training.ranks import joined
+    from workbench.training.record import TrainingInput
 
     inputs = read_inputs(folder.path)
     given = TrainingInput.model_validate(spec.payload["training"])
+    gpus = given.recipe.resources.gpus if given.recipe.resources else 0
+    if gpus > 1 and "WORLD_SIZE" not in os.environ:
+        become_torchrun(gpus, folder, reporter)
+    with joined() as ranks:
+        try:
+            done = _trained(spec, given, inputs, folder, reporter, ranks)
+        except Exception:
+            if ranks.first:
+                raise
+            traceback.print_exc()  # the first writes the job's result; torchrun ends it when this process fails
+            raise SystemExit(1) from None
+    if not ranks.first:
+        raise SystemExit(0)
+    reporter.known["checkpoint"] = {
+        "name": done.record.name,
+        "recipe": given.recipe.recipe,
+        "folder": str(done.folder),
+        "record": done.record.model_dump(mode="json"),
+    }
+    if done.record.stopped:
+        reporter.known["stopped"] = True
+    if (
+        done.record.stopped or reporter.stopping()
+    ):  # verdicts would be kept when it is resumed, of other weights
+        return reporter.known
+    if not done.record.heads:
+        reporter.log("The checkpoint has a click head only, so it does not grade the golden set.")
+        return reporter.known
+    reporter.log("grading the golden set with the new checkpoint")
+    return graded(CheckpointJudge(done.folder), inputs, folder, reporter, spec)
+
+
+def become_torchrun(gpus: int, folder: JobFolder, reporter: Reporter) -> NoReturn:
+    """Replace this process by torchrun with one worker a GPU on ``folder``: who watches the job sees the same process.
+
+    Raises:
+        Unavailable: this machine has fewer GPUs.
+    """
+    import torch
+
+    has = torch.cuda.device_count()
+    if has < gpus:
+        raise Unavailable(
+            f"The recipe asks for {gpus} GPUs, and this machine has {has}.",
+            "Lower resources.gpus in the recipe, or choose an executor that has them.",
+        )
+    reporter.log(f"torchrun starts {gpus} processes, one a GPU")
+    sys.stdout.flush()
+    sys.stderr.flush()
+    launch = ["-m", "torch.distributed.run", "--standalone", f"--nproc-per-node={gpus}"]
+    launch += [f"--shutdown-timeout={STOP_S}"]
+    worker = ["-m", "workbench.worker", str(folder.path)]
+    os.execv(sys.executable, [sys.executable, *launch, *worker])
+
+
+def _trained(
+    spec: JobSpec,
+    given: TrainingInput,
+    inputs: Inputs,
+    folder: JobFolder,
+    reporter: FolderReporter,
+    ranks: Ranks,
+) -> FitResult:
+    """Train as one of ``ranks``. The first one prepares what is kept on disk, and the others find it there."""
+    from workbench.training.fit import fit
+    from workbench.training.ranks import Silent
+    from workbench.training.record import Lineage, read_record
+
     soft = [
         Verdict.model_validate_json(line)
         for line in read_text(folder.path / "soft.jsonl").split("\n")
         if line
     ]
     golden = inputs.golden(given.golden, given.golden_version)
-    examples = gather(given, inputs.policy, golden, soft, Path(spec.payload.get("cache", "")), reporter)
+    with ranks.first_before_others():
+        heard = reporter if ranks.first else Silent()
+        cache = Path(spec.payload.get("cache", ""))
+        examples = gather(given, inputs.policy, golden, soft, cache, heard)
     parents = [path for path in (given.start, *given.teachers) if path]
     lineage = Lineage(
         golden=f"{given.golden} v{given.golden_version}",
         golden_hash=given.golden_hash,
         soft_run=given.soft_run,
         dataset=given.dataset_id,
+        summaries=given.summaries,
         clicks=given.clicks_hash,
         parents=tuple(read_record(Path(path)).name for path in parents),
         code_revision=spec.payload.get("code_revision", ""),
     )
-    done = fit(
+    return fit(
         given.recipe,
         inputs.policy,
         examples,
@@ -60,19 +145,6 @@ def run(spec: JobSpec, folder: JobFolder, reporter: FolderReporter) -> dict[str,
         lineage=lineage,
         resume=True,
     )
-    reporter.known["checkpoint"] = {
-        "name": done.record.name,
-        "recipe": given.recipe.recipe,
-        "folder": str(done.folder),
-        "record": done.record.model_dump(mode="json"),
-    }
-    if reporter.stopping():
-        return reporter.known
-    if not done.record.heads:
-        reporter.log("The checkpoint has a click head only, so it does not grade the golden set.")
-        return reporter.known
-    reporter.log("grading the golden set with the new checkpoint")
-    return graded(CheckpointJudge(done.folder), inputs, folder, reporter, spec)
 
 
 def gather(

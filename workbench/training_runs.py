@@ -20,7 +20,7 @@ from workbench.jobs import checkpoint_of, exists, folder_of, new_id, prepare, st
 from workbench.judge_runs import write_inputs
 from workbench.policy import Policy
 from workbench.recipe import StudentRecipe, TeacherRecipe, TrainedRecipe
-from workbench.run import JobState, JudgeIdentity, Reporter, Run
+from workbench.run import JobState, JudgeIdentity, Needs, Reporter, Run
 from workbench.store import StoredCheckpoint, StoredJob
 from workbench.training_sources import Sources, find_sources, soft_labels, training_input
 from workbench.workspace import Workspace, code_revision
@@ -106,12 +106,20 @@ def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def start_training(
-    workspace: Workspace, recipe: StudentRecipe | TeacherRecipe, *, author: str, key: str = ""
+    workspace: Workspace,
+    recipe: StudentRecipe | TeacherRecipe,
+    *,
+    author: str,
+    key: str = "",
+    note: str = "",
+    labels: Mapping[str, Any] | None = None,
 ) -> Launched:
     """Start training as a job; its checkpoint then grades the golden set in a run of its own.
 
     Args:
         key: makes the call repeatable: the same key starts one job only (a double click).
+        note: what tells the job from others of the recipe, for its title.
+        labels: what else its payload is to keep, such as the sweep it belongs to; the worker does not look at it.
 
     Raises:
         NotFound: for a policy, golden set or run that does not exist.
@@ -140,18 +148,22 @@ def start_training(
         code_revision=code_revision(),
     )
     given = training_input(recipe, golden, soft_run, sources)
-    payload = {
+    payload = dict(labels or {}) | {
         "run_id": run_id,
         "training": given.model_dump(mode="json"),
         "code_revision": code_revision(),
         "cache": str(workspace.cache_folder),
     }
-    title = f"{recipe.recipe} on {policy.label}"
-    spec, folder = prepare(workspace, "training", job_id=job_id, title=title, author=author, payload=payload)
+    title = f"{recipe.recipe} on {policy.label}" + (f" ({note})" if note else "")
+    gpus = recipe.resources.gpus if recipe.resources else 0
+    needs = Needs(slots="gpu", gpus=gpus) if gpus else Needs(slots="cpu")
+    spec, folder = prepare(
+        workspace, "training", job_id=job_id, title=title, author=author, payload=payload, needs=needs
+    )
     write_inputs(folder.path, policy, golden)
     write_text(folder.path / "soft.jsonl", "".join(verdict.model_dump_json() + "\n" for verdict in soft))
     workspace.store.save_run(run)
-    submit(workspace, spec, folder)
+    submit(workspace, spec, folder, executor=recipe.executor)
     return Launched(job_id, run_id)
 
 

@@ -10,7 +10,14 @@ from workbench.golden import GoldenSet
 from workbench.policy import Policy
 from workbench.recipe import StudentRecipe, TeacherRecipe, TrainedRecipe
 from workbench.run import Verdict
-from workbench.training.record import TrainingInput, read_record, start_problem, teacher_problem
+from workbench.training.budgets import check_field_tokens
+from workbench.training.record import (
+    TrainingInput,
+    considered,
+    read_record,
+    start_problem,
+    teacher_problem,
+)
 from workbench.workspace import Workspace
 
 
@@ -22,6 +29,7 @@ class Sources:
     teachers: tuple[str, ...] = ()
     dataset: str = ""
     dataset_id: str = ""
+    summaries: str = ""  # how the texts of the data set were shortened
     dataset_rows: int = 0
     clicks: str = ""
     clicks_hash: str = ""
@@ -36,6 +44,14 @@ def find_sources(workspace: Workspace, recipe: TrainedRecipe, policy: Policy) ->
         BadInput: a checkpoint cannot be started from, or cannot teach the recipe's heads; or the click log lacks the
             propensities that the recipe asks for.
     """
+    if recipe.field_tokens:
+        check_field_tokens(
+            recipe.field_tokens,
+            policy.pair,
+            considered(policy),
+            max_tokens=recipe.max_tokens,
+            pooling=recipe.pooling,
+        )
     start, teachers = "", []
     if recipe.init_from is not None:
         start = workspace.store.checkpoint(recipe.init_from).folder
@@ -57,7 +73,11 @@ def find_sources(workspace: Workspace, recipe: TrainedRecipe, policy: Policy) ->
                 "Name a data set of this policy.",
             )
         found = replace(
-            found, dataset=str(made.folder), dataset_id=made.card.id, dataset_rows=made.card.counts.rows
+            found,
+            dataset=str(made.folder),
+            dataset_id=made.card.id,
+            dataset_rows=made.card.counts.rows,
+            summaries=made.card.summaries.said if made.card.summaries else "",
         )
     if recipe.data.clicks is not None:
         from workbench.click_logs import click_log, impressions_path
@@ -130,6 +150,7 @@ def training_input(
         teachers=sources.teachers,
         dataset=sources.dataset,
         dataset_id=sources.dataset_id,
+        summaries=sources.summaries,
         clicks=sources.clicks,
         clicks_hash=sources.clicks_hash,
     )

@@ -6,7 +6,9 @@ Settings come from the environment:
 ``WORKBENCH_ROOT``            folder with policies/, golden_sets/, students/, teachers/ (default: here)
 ``WORKBENCH_HOME``            folder for the database, jobs and checkpoints (default: ROOT/var)
 ``WORKBENCH_DATABASE_URL``    database (default: sqlite:///HOME/workbench.db)
-``WORKBENCH_EXECUTOR``        where jobs run; ``local`` is the only one so far
+``WORKBENCH_EXECUTOR``        where jobs run unless they say otherwise: ``local`` (default) or ``ray``
+``WORKBENCH_QUEUE``           folder of this machine's queue (default: HOME/queue); several homes may share one
+``WORKBENCH_CPU_SLOTS``       jobs that may use the CPUs at once, such as trainings (default: 1)
 ``WORKBENCH_USER``            who acts, where nobody is signed in (default: the login name)
 ============================  ============================================================================
 """
@@ -17,18 +19,15 @@ import getpass
 import os
 import subprocess
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
 from workbench.documents import read_recipe
 from workbench.errors import NotFound
-from workbench.executors import Executor
-from workbench.executors.local import LocalExecutor
+from workbench.executors import EXECUTORS, Executor, Places, make
 from workbench.recipe import StudentRecipe, TeacherRecipe
 from workbench.store import Store
-
-_EXECUTORS = {"local": LocalExecutor}
 
 
 @dataclass(frozen=True)
@@ -40,6 +39,7 @@ class Settings:
     database_url: str
     executor: str
     user: str
+    queue: Path
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> Settings:
@@ -52,16 +52,18 @@ class Settings:
             database_url=environ.get("WORKBENCH_DATABASE_URL", "") or f"sqlite:///{home / 'workbench.db'}",
             executor=environ.get("WORKBENCH_EXECUTOR", "") or "local",
             user=environ.get("WORKBENCH_USER", "").strip() or _login_name(),
+            queue=Path(environ.get("WORKBENCH_QUEUE", "") or home / "queue").resolve(),
         )
 
 
 @dataclass(frozen=True)
 class Workspace:
-    """What the verbs need: the store, the executor and the folders."""
+    """What the verbs need: the store, the default executor and the folders."""
 
     settings: Settings
     store: Store
     executor: Executor
+    _made: dict[str, Executor] = field(default_factory=dict, repr=False, compare=False)
 
     @property
     def root(self) -> Path:
@@ -77,6 +79,26 @@ class Workspace:
     def cache_folder(self) -> Path:
         """Where verdicts and embeddings are kept between jobs."""
         return self.settings.home / "cache"
+
+    def executor_named(self, name: str | None) -> Executor:
+        """Return the executor of that name; the default one for None or "".
+
+        Raises:
+            NotFound: for an executor that does not exist.
+            WorkbenchError: when it cannot be used.
+        """
+        if not name or name == self.executor.name:
+            return self.executor
+        if name not in self._made:
+            self._made[name] = make(name, Places(self.settings.queue))
+        return self._made[name]
+
+    def executor_of(self, handle: str) -> Executor:
+        """Return the executor that gave a job its handle; the default one for a handle that names none."""
+        name = handle.partition(":")[0]
+        if name.isdecimal():  # pid:start, as the local executor once wrote it
+            name = "local"
+        return self.executor_named(name if name in EXECUTORS else None)
 
     def recipes(self) -> dict[str, Path]:
         """Return recipe name -> file of all students and teachers."""
@@ -103,9 +125,8 @@ def open_workspace(settings: Settings | None = None) -> Workspace:
         WorkbenchError: when the database cannot be used.
     """
     settings = settings or Settings.from_environment()
-    if settings.executor not in _EXECUTORS:
-        raise NotFound.among("executor", settings.executor, _EXECUTORS)
-    return Workspace(settings, Store(settings.database_url), _EXECUTORS[settings.executor]())
+    executor = make(settings.executor, Places(settings.queue))
+    return Workspace(settings, Store(settings.database_url), executor)
 
 
 @lru_cache(maxsize=1)

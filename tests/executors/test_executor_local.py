@@ -8,44 +8,50 @@ from __future__ import annotations
 import os
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psutil
 import pytest
+from executor_samples import until
 
+from workbench.executors import Places
 from workbench.executors.local import LocalExecutor
+from workbench.run import JobSpec
 
 
-def until(condition: Callable[[], bool], seconds: float = 60) -> None:
-    end = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < end, "it did not happen in time"
-        time.sleep(0.05)
+def plain(path: Path) -> JobSpec:
+    return JobSpec(id=path.name, kind="judge_run", title="A job", created_at=datetime.now(UTC))
 
 
 @pytest.fixture
-def executor() -> LocalExecutor:
-    return LocalExecutor()
+def places(tmp_path_factory: pytest.TempPathFactory) -> Places:
+    return Places(tmp_path_factory.mktemp("queue"))
+
+
+@pytest.fixture
+def executor(places: Places) -> LocalExecutor:
+    return LocalExecutor(places)
 
 
 @pytest.fixture
 def handle(executor: LocalExecutor, tmp_path: Path) -> Iterator[str]:
     """The handle of a worker that waits."""
     os.mkfifo(tmp_path / "spec.json")
-    handle = executor.submit(tmp_path)
+    handle = executor.submit(plain(tmp_path), tmp_path)
     yield handle
     executor.stop(handle, kill=True)
 
 
 def process_of(handle: str) -> psutil.Process:
-    return psutil.Process(int(handle.partition(":")[0]))
+    return psutil.Process(int(handle.split(":")[1]))
 
 
 def test_the_worker_runs_in_a_session_of_its_own(
     executor: LocalExecutor, handle: str, tmp_path: Path
 ) -> None:
-    assert executor.running(handle)
+    assert executor.status(handle) == "running"
     process = process_of(handle)
     until(lambda: process.cmdline() != [])  # it is there a moment before its arguments are
     assert process.cmdline() == [sys.executable, "-m", "workbench.worker", str(tmp_path)]
@@ -54,9 +60,11 @@ def test_the_worker_runs_in_a_session_of_its_own(
 
 
 def test_another_executor_knows_it_by_its_handle(executor: LocalExecutor, handle: str) -> None:
-    assert LocalExecutor().running(handle)
-    LocalExecutor().stop(handle)
-    until(lambda: not executor.running(handle))
+    # Also by the handle as it once was written, without the executor's name.
+    for known in (handle, handle.removeprefix("local:")):
+        assert LocalExecutor(Places(Path("elsewhere"))).status(known) == "running"
+    LocalExecutor(Places(Path("elsewhere"))).stop(handle.removeprefix("local:"))
+    until(lambda: executor.status(handle) == "ended")
 
 
 def test_a_killed_worker_does_not_run_though_nobody_has_reaped_it(
@@ -64,7 +72,7 @@ def test_a_killed_worker_does_not_run_though_nobody_has_reaped_it(
 ) -> None:
     process = process_of(handle)
     executor.stop(handle, kill=True)
-    until(lambda: not executor.running(handle))
+    until(lambda: executor.status(handle) == "ended")
     # This process is its parent and has not asked for its exit status: a zombie, or gone if it was reaped since.
     assert not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
     executor.stop(handle)
@@ -72,13 +80,13 @@ def test_a_killed_worker_does_not_run_though_nobody_has_reaped_it(
 
 
 def test_a_pid_that_came_round_again_is_another_process(executor: LocalExecutor, handle: str) -> None:
-    pid, _, started = handle.partition(":")
-    reused = f"{pid}:{float(started) - 100:.2f}"
-    assert not executor.running(reused)
+    _, pid, started = handle.split(":")
+    reused = f"local:{pid}:{float(started) - 100:.2f}"
+    assert executor.status(reused) == "ended"
     executor.stop(reused, kill=True)
     time.sleep(0.2)
-    assert executor.running(handle)
-    assert not executor.running(f"{os.getpid()}:1.00")
+    assert executor.status(handle) == "running"
+    assert executor.status(f"{os.getpid()}:1.00") == "ended"
     executor.stop(f"{os.getpid()}:1.00", kill=True)  # or this test would end here
 
 
@@ -92,19 +100,21 @@ def test_setting_the_clock_does_not_lose_a_job(
     before = _pslinux.boot_time()
     monkeypatch.setattr(_pslinux, "boot_time", lambda: before + 7200)
     assert psutil.boot_time() == before + 7200
-    assert executor.running(handle)
+    assert executor.status(handle) == "running"
 
 
-@pytest.mark.parametrize("handle", ["", ":", "x:1", "1", "999999999:1.00", "1:yesterday", "-1:0"])
+@pytest.mark.parametrize(
+    "handle", ["", ":", "x:1", "1", "999999999:1.00", "local:1:yesterday", "local:-1:0", "local:"]
+)
 def test_a_handle_that_says_nothing_is_no_running_job(executor: LocalExecutor, handle: str) -> None:
-    assert not executor.running(handle)
+    assert executor.status(handle) == "ended"
     executor.stop(handle)
 
 
 def test_what_a_worker_prints_is_in_its_log(executor: LocalExecutor, tmp_path: Path) -> None:
     (tmp_path / "log.txt").write_text("an earlier start\n")
-    handle = executor.submit(tmp_path)  # no spec.json in the folder
-    until(lambda: not executor.running(handle))
+    handle = executor.submit(plain(tmp_path), tmp_path)  # no spec.json in the folder
+    until(lambda: executor.status(handle) == "ended")
     log = (tmp_path / "log.txt").read_text("utf-8")
     assert log.startswith("an earlier start\n")
     assert "is not a job folder" in log

@@ -52,8 +52,8 @@ class Held:
         self.started: list[str] = []  # job ids, one a start
         self.killed: list[str] = []
         self.alive = True
-        monkeypatch.setattr(LocalExecutor, "submit", lambda _, folder: self._submit(folder))
-        monkeypatch.setattr(LocalExecutor, "running", lambda _, handle: self.alive)
+        monkeypatch.setattr(LocalExecutor, "submit", lambda _, spec, folder: self._submit(folder))
+        monkeypatch.setattr(LocalExecutor, "status", lambda _, handle: "running" if self.alive else "ended")
         monkeypatch.setattr(LocalExecutor, "stop", lambda _, handle, kill=False: self._stop(handle, kill))
 
     def _submit(self, folder: Path) -> str:

@@ -1,4 +1,4 @@
-"""ONNX and Hugging Face folders: they grade as the checkpoint does, or are not written; and the ledger over sizes."""
+"""ONNX and Hugging Face folders: they grade as the checkpoint does, or are not written."""
 
 from __future__ import annotations
 
@@ -12,11 +12,9 @@ transformers = pytest.importorskip("transformers", reason="needs the train extra
 from training_samples import Heard, examples, pair, policy, recipe, tiny  # noqa: E402
 
 from workbench.errors import BadInput, Conflict, Refused  # noqa: E402
-from workbench.training.compress import compress, importance  # noqa: E402
 from workbench.training.export import export_huggingface, export_onnx  # noqa: E402
 from workbench.training.fit import fit  # noqa: E402
-from workbench.training.ledger import losses, measure, rows  # noqa: E402
-from workbench.training.model import Checkpoint, load_checkpoint, save_checkpoint  # noqa: E402
+from workbench.training.model import Checkpoint, load_checkpoint  # noqa: E402
 
 PAIRS = [pair(f"{wish} a", f"{note} b", mood) for wish in ("smoky", "green", "black")
          for note in ("smoky", "green", "black", "red") for mood in ("", "calm")]  # fmt: skip
@@ -87,29 +85,3 @@ def test_a_hugging_face_folder_loads_without_code_of_ours(tmp_path: Path, poolin
     assert "| strength | 0, 1, N/A |" in card
     with pytest.raises(Conflict, match="exists already"):
         export_huggingface(loaded, tmp_path / "hub", PAIRS)
-
-
-def test_ledger(tmp_path: Path) -> None:
-    folder = made(tmp_path, "mean")
-    big = load_checkpoint(folder)
-    small = compress(big, importance(big, PAIRS), mlp=0.5, without=(1,))
-    save_checkpoint(tmp_path / "small", small.scorer, small.tokens, small.record)
-    teacher = measure(folder, PAIRS, {"taste": 0.8, "strength": None}, rounds=1)
-    student = measure(tmp_path / "small", PAIRS, {"taste": 0.75, "strength": 0.5}, teacher=teacher, rounds=1)
-    assert student.losses == {"taste": pytest.approx(0.05)}
-    # 13 tokens without a mood and 16 with: 14 or 15 on the mean of 14.5. Matrix weights a layer: 4 * 256 attention,
-    # 2 * 512 MLP; the student has one of two layers with half the MLP.
-    t = teacher.tokens
-    assert t in (14, 15)
-    assert teacher.compute == 2 * (2 * 2048 * t + 4 * t * t * 16)
-    assert student.compute == 2 * 1536 * t + 4 * t * t * 16
-    assert student.share == pytest.approx(student.compute / teacher.compute)
-    assert student.pairs_per_s > 0
-    assert student.megabytes < teacher.megabytes
-    first, second = rows([teacher, student])
-    assert list(first) == list(second)
-    assert (first["taste kappa"], first["taste loss"], first["teacher"]) == (0.8, None, None)
-    assert (second["strength loss"], second["teacher"]) == (None, teacher.name)
-    assert losses({"a": 0.5}, {"a": 0.6, "b": 0.1}) == {"a": pytest.approx(-0.1)}
-    with pytest.raises(BadInput, match="Speed is measured on pairs"):
-        measure(folder, [], {})

@@ -110,7 +110,7 @@ def test_rows_progress_and_lineage(encoder: Path, tmp_path: Path) -> None:
     steps = [row for row in heard.rows if "step" in row]
     evals = [row for row in heard.rows if "eval_loss" in row]
     assert set(steps[0]) == {
-        "step", "epoch", "loss", "loss_golden", "loss_soft", "lr", "pairs_per_s", "grad_norm",
+        "step", "epoch", "loss", "loss_golden", "loss_soft", "lr", "pairs_per_s", "tokens_per_s", "grad_norm",
         "taste.loss", "taste.grad_norm", "strength.loss", "strength.grad_norm",
     }  # fmt: skip
     assert [row["step"] for row in steps] == list(range(1, len(steps) + 1))

@@ -23,7 +23,7 @@ from workbench.identity import Value
 from workbench.training.model import Checkpoint
 from workbench.training.parity import Parity, compared, require
 from workbench.training.scorer import PairScorer
-from workbench.training.tokens import FieldBatch
+from workbench.training.tokens import FieldBatch, PairTokenizer
 
 BATCH = 16
 
@@ -80,17 +80,22 @@ def size(scorer: PairScorer, tokens: int) -> Size:
     )
 
 
-@torch.no_grad()
 def importance(checkpoint: Checkpoint, pairs: Sequence[Pair]) -> Importance:
+    """Measure neurons and layers of a checkpoint on ``pairs``: see :func:`scorer_importance`."""
+    return scorer_importance(checkpoint.scorer, checkpoint.tokens, pairs)
+
+
+@torch.no_grad()
+def scorer_importance(scorer: PairScorer, tokens: PairTokenizer, pairs: Sequence[Pair]) -> Importance:
     """Measure neurons and layers on ``pairs``; padding does not count.
 
     Raises:
         BadInput: no pair has a token, or the backbone is neither like BERT nor like Llama.
     """
-    backbone = checkpoint.scorer.backbone
+    backbone = scorer.backbone
     blocks = _blocks(backbone)
     cuts = [_cut(block) for block in blocks]
-    device = checkpoint.scorer.device
+    device = scorer.device
     activity = [torch.zeros(cut.down.in_features, device=device) for cut in cuts]
     cosines = torch.zeros(len(cuts))
     seen = 0
@@ -115,9 +120,9 @@ def importance(checkpoint: Checkpoint, pairs: Sequence[Pair]) -> Importance:
     hooks += [part.register_forward_hook(block(i), with_kwargs=True) for i, part in enumerate(blocks)]
     backbone.eval()
     try:
-        encoded = checkpoint.tokens.encode(pairs)
+        encoded = tokens.encode(pairs)
         for start in range(0, len(encoded), BATCH):
-            batch = checkpoint.tokens.pad(encoded[start : start + BATCH], device)
+            batch = tokens.pad(encoded[start : start + BATCH], device)
             for text in batch.texts if isinstance(batch, FieldBatch) else (batch,):
                 mask = text.mask
                 seen += int(mask.sum())
@@ -160,10 +165,33 @@ def compress(
     Raises:
         BadInput: a share or a layer that cannot be, or no layer left.
     """
+    scorer = pruned(checkpoint.scorer, measured, mlp=mlp, without=without)
+    config: Any = scorer.backbone.config
+    record = checkpoint.record
+    lineage = record.lineage.model_copy(
+        update={"parents": (*record.lineage.parents, record.weights_hash or record.name)}
+    )
+    figures = {
+        "pruned_layers": ", ".join(map(str, sorted(set(without)))) or None,
+        "mlp_neurons": config.intermediate_size,
+        "parameters": sum(p.numel() for p in scorer.parameters()),
+    }
+    about = record.model_copy(update={"lineage": lineage, "figures": figures, "weights_hash": ""})
+    return Checkpoint(about, scorer, checkpoint.tokens)
+
+
+def pruned(
+    scorer: PairScorer, measured: Importance, *, mlp: float = 1.0, without: Sequence[int] = ()
+) -> PairScorer:
+    """Return a smaller copy of a model, in evaluation mode; see :func:`compress`.
+
+    Raises:
+        BadInput: a share or a layer that cannot be, or no layer left.
+    """
     import transformers
 
     models: Any = transformers.AutoModel
-    backbone = checkpoint.scorer.backbone
+    backbone = scorer.backbone
     blocks = _blocks(backbone)
     count = len(blocks)
     if not 0 < mlp <= 1:
@@ -193,20 +221,10 @@ def compress(
     # Made anew from its configuration, so that layers know their new numbers (a decoder's cache goes by them).
     fresh = models.from_config(config, trust_remote_code=False, dtype=torch.float32)
     fresh.load_state_dict(cut.state_dict(), strict=True)
-    scorer = copy.copy(checkpoint.scorer)
-    scorer._modules = dict(checkpoint.scorer._modules)
-    scorer.backbone = fresh.eval()
-    record = checkpoint.record
-    lineage = record.lineage.model_copy(
-        update={"parents": (*record.lineage.parents, record.weights_hash or record.name)}
-    )
-    figures = {
-        "pruned_layers": ", ".join(map(str, sorted(set(without)))) or None,
-        "mlp_neurons": neurons,
-        "parameters": sum(p.numel() for p in scorer.parameters()),
-    }
-    pruned = record.model_copy(update={"lineage": lineage, "figures": figures, "weights_hash": ""})
-    return Checkpoint(pruned, copy.deepcopy(scorer), checkpoint.tokens)
+    smaller = copy.copy(scorer)
+    smaller._modules = dict(scorer._modules)
+    smaller.backbone = fresh
+    return copy.deepcopy(smaller).eval()
 
 
 def int8(

@@ -7,7 +7,7 @@ what a few hundred labels can feed. What is given up: the backbone never sees bo
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -16,8 +16,10 @@ from torch import Tensor
 from workbench.errors import BadInput
 from workbench.golden import Pair
 from workbench.policy import Layout
+from workbench.recipe import Pooling
+from workbench.training.budgets import allot
 from workbench.training.record import Head
-from workbench.training.tokens import FieldBatch, PairTokenizer, Tokens, share
+from workbench.training.tokens import FieldBatch, PairTokenizer, Tokens
 
 LONGER = 1.5
 """Texts are padded together up to this ratio of lengths, so at most a third of what is computed is padding."""
@@ -26,17 +28,28 @@ LONGER = 1.5
 class FieldTokenizer(PairTokenizer):
     """Makes one sequence of each considered field that has text; fields are numbered through both sides, from 1.
 
-    Each side has half of ``max_tokens``, special tokens included, shared between its fields, the longest cut first. What
-    a side looks like so never depends on the other side, and is the same in all its pairs.
+    Each side has half of ``max_tokens``, special tokens included. A field with a budget of its own is cut to it (special
+    tokens not counted), the others of the side share what is left, the longest cut first. What a side looks like so
+    never depends on the other side, and is the same in all its pairs.
     """
 
-    def __init__(self, tokenizer: Any, layout: Layout, considers: Sequence[str], max_tokens: int) -> None:
+    pooling: Pooling = "fields"
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        layout: Layout,
+        considers: Sequence[str],
+        max_tokens: int,
+        field_tokens: Mapping[str, int] | None = None,
+    ) -> None:
         """See :class:`PairTokenizer`.
 
         Raises:
-            BadInput: a side has no considered field, or the budget cannot give each field a token.
+            BadInput: a side has no considered field, or the budgets cannot give each field a token.
+            NotFound: ``field_tokens`` names no field of the policy.
         """
-        super().__init__(tokenizer, layout, considers, max_tokens)
+        super().__init__(tokenizer, layout, considers, max_tokens, field_tokens)
         query, document = (tuple(f"{name}.{field}" for field in fields) for name, fields in self.sides)
         self.fields = (query, document)
         for (name, _), side in zip(self.sides, self.fields, strict=True):
@@ -52,6 +65,7 @@ class FieldTokenizer(PairTokenizer):
                 "The backbone's tokenizer does not put its special tokens around a text.",
                 "Choose another backbone, or another pooling such as 'sides'.",
             )
+        self._most = [[self.field_tokens.get(name) for name in side] for side in self.fields]
         self._first, self._last = alone[:start], alone[start + len(text) :]
         least = 2 * max(len(side) for side in self.fields) * (len(alone) - len(text) + 1)
         if max_tokens < least:
@@ -74,15 +88,19 @@ class FieldTokenizer(PairTokenizer):
         encoded = self.tokenizer(distinct, add_special_tokens=False, verbose=False)["input_ids"]
         ids = {"": []} | dict(zip(distinct, encoded, strict=True))
         following = iter(texts)
-        return [self._fit([[ids[next(following)] for _ in side] for side in self.fields]) for _ in pairs]
+        return [
+            self._fit([[ids[next(following)] for _ in side] for side in self.fields], self._most)
+            for _ in pairs
+        ]
 
-    def _fit(self, sides: list[list[list[int]]]) -> Tokens:
+    def _fit(self, sides: list[list[list[int]]], limits: list[list[int | None]]) -> Tokens:
         special = len(self._first) + len(self._last)
         found = Tokens([], [])
         cut = []
-        for side in sides:
+        for side, most in zip(sides, limits, strict=True):
             present = sum(1 for ids in side if ids)
-            lengths = share([len(ids) for ids in side], self.max_tokens // 2 - special * present)
+            budget = self.max_tokens // 2 - special * present
+            lengths = allot([len(ids) for ids in side], most, budget)
             cut += [ids[:length] for ids, length in zip(side, lengths, strict=True)]
         for field, ids in enumerate(cut, 1):
             if ids:

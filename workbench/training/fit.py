@@ -2,7 +2,8 @@
 
 A plain PyTorch loop. It stops cleanly when asked and can go on from there, with the losses of a run that was never
 stopped. Where there are validation queries, the epoch with the lowest validation loss is kept, so that overfitting
-costs time and not quality; without any, the last epoch is.
+costs time and not quality; without any, the last epoch is. Several processes that torchrun started train together
+(:mod:`workbench.training.ranks`), with the losses of one.
 """
 
 from __future__ import annotations
@@ -29,10 +30,13 @@ from workbench.recipe import Recipe, Schedule, TrainedRecipe
 from workbench.run import Reporter
 from workbench.training.batches import Encoded
 from workbench.training.data import Example, check_examples, split_examples
-from workbench.training.heads import evaluate, first_fit, logits_of, not_finite, stretch_heads
+from workbench.training.devices import GpuMeter, cpus
+from workbench.training.distributed import Parallel
+from workbench.training.heads import evaluate, first_fit, not_finite, stretch_heads
 from workbench.training.losses import total_loss
-from workbench.training.model import new_scorer
-from workbench.training.record import CheckpointRecord, Head, Lineage, considered, heads_of
+from workbench.training.ranks import Ranks
+from workbench.training.record import CheckpointRecord, Head, Lineage, considered, heads_of, read_record
+from workbench.training.start import starting_scorer
 from workbench.training.state import Keeper, Progress
 from workbench.training.tokens import PairTokenizer
 from workbench.training.worst import write_worst
@@ -65,10 +69,13 @@ def fit(
     """Train ``recipe`` on ``examples`` and write ``out_dir/checkpoint``.
 
     Reports a metric row a step (step, epoch, loss, its parts as ``loss_golden``, ``loss_soft`` and others where the
-    recipe learns from them, lr, pairs_per_s, grad_norm, and of each head ``<key>.loss`` and ``<key>.grad_norm``) and one
-    an epoch (epoch, eval_loss, for each dimension ``<key>.exact`` and ``<key>.kappa``, quadratic, and ``@click.auc`` on
+    recipe learns from them, lr, pairs_per_s, tokens_per_s, padding left out, grad_norm, and of each head ``<key>.loss``
+    and ``<key>.grad_norm``; on a GPU gpu_memory_gb and gpu_utilisation, both of the first one) and one an epoch (epoch, eval_loss, for each dimension ``<key>.exact`` and ``<key>.kappa``, quadratic, and ``@click.auc`` on
     the validation queries). The pairs that the newest evaluation was furthest off on are in ``out_dir/worst.jsonl``.
-    Everything random follows ``recipe.seed``: on the CPU the same call gives the same losses.
+    Everything random follows ``recipe.seed``: on the CPU the same call gives the same losses. Training ends early after
+    ``schedule.patience`` epochs without a better eval_loss.
+
+    Every process of a group calls it with the same; the first one reports, is asked whether to stop, and writes.
 
     Args:
         recipe: what to train and how.
@@ -88,12 +95,14 @@ def fit(
         Unavailable: the backbone cannot be loaded.
         WorkbenchError: the loss became NaN or infinite; the message names the pairs.
     """
+    ranks = Ranks.here()
+    reporter = ranks.reporter(reporter)
     heads, schedule = heads_of(policy) if "policy" in recipe.heads else (), recipe.schedule
     train_examples, validation_examples = _prepare(recipe, policy, examples, reporter)
     made_of: list[Any] = [recipe.content_hash, policy.content_hash, [_identity(e) for e in examples]]
     if lineage and lineage.parents:
         made_of.append(list(lineage.parents))
-    keeper = Keeper(out_dir, content_hash("training", made_of))
+    keeper = Keeper(out_dir, content_hash("training", made_of), writes=ranks.first)
 
     def record(figures: Mapping[str, float | None], heads: Sequence[Head] = heads) -> CheckpointRecord:
         return CheckpointRecord(
@@ -111,15 +120,16 @@ def fit(
         )
 
     finished = keeper.finished(record({}), resume=resume)
+    ranks.wait()  # until all have looked: resuming changes the folder
     if finished:
         reporter.log("This training is finished already.")
         return FitResult(keeper.folder, finished)
 
     if "OMP_NUM_THREADS" not in os.environ:  # which torch has heeded already
-        torch.set_num_threads(_cpus())
+        torch.set_num_threads(cpus())
     torch.manual_seed(recipe.seed)
-    scorer, tokens = new_scorer(recipe, policy, start)
-    scorer.to("cuda" if torch.cuda.is_available() else "cpu")
+    scorer, tokens = starting_scorer(recipe, policy, start, [e.pair for e in train_examples])
+    model = Parallel(scorer, recipe, ranks)
     parameters = sum(parameter.numel() for parameter in scorer.parameters())
     train = Encoded.of(train_examples, tokens, recipe, heads)
     validation = Encoded.of(validation_examples, tokens, recipe, heads)
@@ -144,22 +154,29 @@ def fit(
             found = evaluate(scorer, tokens, validation, recipe, learnt)
             figures = found.figures
             reporter.metric({"epoch": epoch, **figures})
-            write_worst(out_dir, epoch, found.worst)
-            loss = figures["eval_loss"]
+            if ranks.first:
+                write_worst(out_dir, epoch, found.worst)
+            loss = ranks.agreed(math.nan if figures["eval_loss"] is None else figures["eval_loss"])
             # A NaN is no improvement; the next step's check names the pairs.
-            if loss is not None and loss < at.best_loss:
+            if loss < at.best_loss:
                 at.best_loss, at.best_epoch = loss, epoch
                 about = record({"parameters": parameters, "epoch": epoch, **figures}, learnt)
-                keeper.keep(epoch, scorer, tokens, about)
+                keeper.keep(epoch, model.whole(), tokens, about)
         at.seconds = time.monotonic() - began
         keeper.save(scorer, optimizer, at)
 
-    stopped = False
+    stopped, ended = False, ""
     if (schedule.head_penalty or scorer.statistics()) and not at.heads_fitted:
         at.heads_fitted = first_fit(scorer, tokens, train, recipe, heads, reporter)
         if at.heads_fitted:
             end_epoch(0)
+    model.begin()
+    meter = GpuMeter(scorer.device, reporter)
     while at.step < total and not stopped:
+        waited = at.epoch - (at.best_epoch or 0)
+        if validation.tokens and schedule.patience is not None and waited >= schedule.patience:
+            ended = f"{waited} epochs without a better eval loss; "
+            break
         epoch = bisect.bisect_right(ends, at.step) + 1
         order = train.order(schedule.batch_size, (recipe.seed, epoch))
         done = at.step - (ends[epoch - 2] if epoch > 1 else 0)
@@ -172,19 +189,22 @@ def fit(
             for group in optimizer.param_groups:
                 group["lr"] = group["peak"] * factor
             scorer.train()
-            logits = logits_of(scorer, tokens, [train.tokens[row] for row in rows], recipe)
+            ranks.seed(recipe.seed, at.step)
+            read = [train.tokens[row] for row in rows]
+            logits, tower = model.logits(tokens, read)
             lesson = train.lesson.take(rows, scorer.device)
-            loss = total_loss(recipe, heads, logits, lesson, scorer.tower)
+            loss = total_loss(recipe, heads, logits, lesson, tower)
             optimizer.zero_grad(set_to_none=True)
-            loss.total.backward()  # type: ignore[no-untyped-call]
+            model.backward(loss.total)
             norms = scorer.head_gradient_norms()
-            norm = torch.nn.utils.clip_grad_norm_(scorer.parameters(), schedule.clip_norm)
-            for what, value in (("loss", loss.total.item()), ("gradient", norm.item())):
+            norm = model.clip(schedule.clip_norm)
+            for what, value in (("loss", loss.total.item()), ("gradient", norm)):
                 if not math.isfinite(value):
                     raise not_finite(what, value, at.step + 1, logits, [train.examples[row] for row in rows])
             optimizer.step()
             at.step += 1
             at.seconds = time.monotonic() - began
+            took = max(time.monotonic() - step_began, 1e-9)
             reporter.metric(
                 {
                     "step": at.step,
@@ -193,8 +213,10 @@ def fit(
                     "loss_golden": None if loss.golden is None else loss.golden.item(),
                     "loss_soft": None if loss.soft is None else loss.soft.item(),
                     "lr": schedule.learning_rate * factor,
-                    "pairs_per_s": len(rows) / max(time.monotonic() - step_began, 1e-9),
-                    "grad_norm": norm.item(),
+                    "pairs_per_s": len(rows) / took,
+                    "tokens_per_s": sum(len(t.ids) for t in read) / took,
+                    "grad_norm": norm,
+                    **meter.figures(),
                     **{name: part.item() for name, part in loss.others.items()},
                     **{f"{key}.loss": part.item() for key, part in loss.heads.items()},
                     **{f"{key}.grad_norm": value for key, value in norms.items()},
@@ -205,19 +227,26 @@ def fit(
         if stopped:
             break
         end_epoch(epoch)
+        if at.step < total and reporter.stopping_after_epoch():
+            stopped, ended = True, f"asked to after epoch {epoch}; "
 
     if stopped:
         keeper.save(scorer, optimizer, at)
     if at.best_epoch is None:
         learnt = stretch_heads(scorer, tokens, train, recipe, heads)
-        keeper.keep(None, scorer, tokens, record({"parameters": parameters, "epoch": at.epoch}, learnt))
+        keeper.keep(
+            None, model.whole(), tokens, record({"parameters": parameters, "epoch": at.epoch}, learnt)
+        )
         kept = "the last weights are"
     else:
         kept = f"epoch {at.best_epoch}, the best on validation, is"
     reporter.log(
-        f"{'Stopped' if stopped else 'Done'} after {at.step} of {total} steps, {_duration(at.seconds)}; {kept} kept."
+        f"{'Stopped' if stopped else 'Done'} after {at.step} of {total} steps, {_duration(at.seconds)}; {ended}{kept} kept."
     )
-    return FitResult(keeper.folder, keeper.finish(at, stopped=stopped))
+    if ranks.first:
+        keeper.finish(at, stopped=stopped)
+    ranks.wait()
+    return FitResult(keeper.folder, read_record(keeper.folder))
 
 
 def learning_rate_factor(schedule: Schedule, step: int, total: int) -> float:
@@ -264,6 +293,8 @@ def _prepare(
     )
     if not validation:
         reporter.log("No query is kept for validation: the last epoch is kept, and there is no eval curve.")
+        if recipe.schedule.patience is not None:
+            reporter.log("Without an eval loss, schedule.patience stops nothing.")
     return train, validation
 
 
@@ -301,11 +332,6 @@ def _epoch_ends(train: Encoded, schedule: Schedule, seed: int) -> list[int]:
         return [steps * epoch for epoch in range(1, schedule.epochs + 1)]
     orders = (train.order(schedule.batch_size, (seed, epoch)) for epoch in range(1, schedule.epochs + 1))
     return list(itertools.accumulate(map(len, orders)))
-
-
-def _cpus() -> int:
-    # A container or a batch system may give this process fewer processors than the machine has.
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _duration(seconds: float) -> str:

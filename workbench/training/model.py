@@ -135,9 +135,9 @@ def _reading(
 ) -> tuple[PairTokenizer, tuple[Sequence[str], Sequence[str]]]:
     """Return how pairs become tokens under the recipe's pooling, and the names of the fields where they are compared."""
     if recipe.pooling == "fields":
-        by_field = FieldTokenizer(tokenizer, layout, considers, recipe.max_tokens)
+        by_field = FieldTokenizer(tokenizer, layout, considers, recipe.max_tokens, recipe.field_tokens)
         return by_field, by_field.fields
-    return PairTokenizer(tokenizer, layout, considers, recipe.max_tokens), ((), ())
+    return PairTokenizer(tokenizer, layout, considers, recipe.max_tokens, recipe.field_tokens), ((), ())
 
 
 def save_checkpoint(

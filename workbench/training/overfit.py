@@ -15,8 +15,8 @@ from workbench.training.batches import Encoded
 from workbench.training.data import Example
 from workbench.training.heads import logits_of, not_finite
 from workbench.training.losses import total_loss
-from workbench.training.model import new_scorer
 from workbench.training.record import heads_of
+from workbench.training.start import starting_scorer
 
 
 def overfit(
@@ -49,7 +49,7 @@ def overfit(
         raise BadInput("There is nothing to learn by heart.", "Give examples, and one step or more.")
     torch.manual_seed(recipe.seed)
     heads = heads_of(policy) if "policy" in recipe.heads else ()
-    scorer, tokens = new_scorer(recipe, policy, start)
+    scorer, tokens = starting_scorer(recipe, policy, start, [e.pair for e in examples])
     scorer.to("cuda" if torch.cuda.is_available() else "cpu").eval()
     batch = Encoded.of(examples[: recipe.schedule.batch_size], tokens, recipe, heads)
     rows = batch.order(len(batch.examples), (recipe.seed,))[0]

@@ -55,6 +55,7 @@ class Lineage(Value):
     dataset: str = ""
     clicks: str = ""
     parents: tuple[str, ...] = ()  # names of checkpoints: the one it starts from, then its teachers
+    summaries: str = ""  # which fields of the data set a model had shortened, in words
     code_revision: str = ""
 
 
@@ -219,5 +220,6 @@ class TrainingInput(Value):
     teachers: tuple[str, ...] = ()  # folders, in the recipe's order
     dataset: str = ""  # the folder of the data set
     dataset_id: str = ""
+    summaries: str = ""  # how its texts were shortened
     clicks: str = ""  # the file of the click log
     clicks_hash: str = ""

@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn import Parameter
 
 from workbench.errors import BadInput, Conflict
+from workbench.training.distributed import part_of, whole_tensor
 from workbench.training.model import PairScorer, save_checkpoint, write_record
 from workbench.training.record import CheckpointRecord, read_record
 from workbench.training.tokens import PairTokenizer
@@ -43,8 +44,15 @@ class Progress:
 class Keeper:
     """The files of one training in ``out_dir``."""
 
-    def __init__(self, out_dir: Path, fingerprint: str) -> None:
-        """Take the folder; ``fingerprint`` identifies recipe, policy and examples."""
+    def __init__(self, out_dir: Path, fingerprint: str, *, writes: bool = True) -> None:
+        """Take the folder.
+
+        Args:
+            out_dir: of the training.
+            fingerprint: identifies recipe, policy and examples.
+            writes: whether this process changes the folder; of several that train together one does.
+        """
+        self._writes = writes
         self.folder = out_dir / "checkpoint"
         self._out = out_dir
         self._state = out_dir / "state.safetensors"
@@ -102,19 +110,19 @@ class Keeper:
             for name, buffer in scorer.statistics().items():
                 buffer.copy_(tensors[f"statistic {name}"])
             for name, parameter in _trained(scorer):
-                parameter.copy_(tensors[f"weight {name}"])
+                parameter.copy_(part_of(tensors[f"weight {name}"], parameter))
                 if f"exp_avg {name}" in tensors:
                     optimizer.state[parameter] = {
-                        moment: tensors[f"{moment} {name}"].to(
-                            "cpu" if moment == "step" else parameter.device
-                        )
+                        moment: tensors[f"{moment} {name}"]
+                        if moment == "step"
+                        else part_of(tensors[f"{moment} {name}"], parameter)
                         for moment in _MOMENTS
                     }
         torch.set_rng_state(tensors["rng"])
         if "rng cuda" in tensors and torch.cuda.is_available():
             torch.cuda.set_rng_state(tensors["rng cuda"])
         progress = Progress(**about["progress"])
-        if self.folder.exists():  # what the stop left: take it back
+        if self._writes and self.folder.exists():  # what the stop left: take it back
             if progress.best_epoch is None:
                 shutil.rmtree(self.folder)
             else:
@@ -123,16 +131,23 @@ class Keeper:
         return progress
 
     def save(self, scorer: PairScorer, optimizer: torch.optim.Optimizer, progress: Progress) -> None:
-        """Write the state in one step, and drop the checkpoints of epochs that are no longer the best."""
+        """Write the state in one step, and drop the checkpoints of epochs that are no longer the best.
+
+        Every process that trains calls it: of sharded weights each has a part.
+        """
         tensors: dict[str, Tensor] = {"rng": torch.get_rng_state()}
         if torch.cuda.is_available():
             tensors["rng cuda"] = torch.cuda.get_rng_state()
         for name, buffer in scorer.statistics().items():
             tensors[f"statistic {name}"] = buffer.contiguous()
         for name, parameter in _trained(scorer):
-            tensors[f"weight {name}"] = parameter.detach().contiguous()
+            whole = {f"weight {name}": whole_tensor(parameter.detach())}
             for moment, tensor in optimizer.state.get(parameter, {}).items():
-                tensors[f"{moment} {name}"] = tensor.contiguous()
+                whole[f"{moment} {name}"] = whole_tensor(tensor)
+            if self._writes:
+                tensors |= {key: tensor.contiguous() for key, tensor in whole.items()}
+        if not self._writes:
+            return
         about = json.dumps({"fingerprint": self._fingerprint, "progress": asdict(progress)})
         self._out.mkdir(parents=True, exist_ok=True)
         temporary = self._state.with_suffix(".partial")
@@ -144,6 +159,8 @@ class Keeper:
         self, epoch: int | None, scorer: PairScorer, tokens: PairTokenizer, record: CheckpointRecord
     ) -> None:
         """Write the checkpoint of ``epoch``, the best so far (None: of a training without evaluation)."""
+        if not self._writes:
+            return
         folder = self._best(epoch)
         if folder.exists():  # a killed run wrote it and had no time to say so
             shutil.rmtree(folder)

@@ -22,7 +22,7 @@ from workbench.recipe import Teacher, TrainedRecipe
 from workbench.run import Reporter
 from workbench.training.data import Answer
 from workbench.training.model import load_checkpoint
-from workbench.training.record import CLICK, Head, heads_of, read_record, teacher_problem
+from workbench.training.record import CLICK, CheckpointRecord, Head, heads_of, read_record, teacher_problem
 
 BATCH = 64
 """Pairs a forward pass."""
@@ -56,8 +56,7 @@ def teach(
     if problem := teacher_problem(record, teacher, recipe, policy):
         raise BadInput(f"{problem}.", "Correct 'teachers' in the recipe, or train that checkpoint again.")
     ids = [pair.id for pair in pairs]
-    asked = content_hash("pairs", sorted(ids)).rpartition("-")[2][:16]
-    file = cache / f"{record.weights_hash.rpartition('-')[2][:16]}-{asked}.parquet"
+    file = answer_file(record, pairs, cache)
     said = _read(file)
     if said is None:
         said = _ask(folder, pairs, reporter)
@@ -79,6 +78,12 @@ def teach(
         )
         for i in ids
     ]
+
+
+def answer_file(record: CheckpointRecord, pairs: Sequence[Pair], cache: Path) -> Path:
+    """Return where the answers of a checkpoint to these pairs are kept, in whatever order the pairs are."""
+    asked = content_hash("pairs", sorted(pair.id for pair in pairs)).rpartition("-")[2][:16]
+    return cache / f"{record.weights_hash.rpartition('-')[2][:16]}-{asked}.parquet"
 
 
 def _classes(vector: Sequence[float], their: Head, mine: Head) -> tuple[float, ...]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -13,6 +13,8 @@ from torch import Tensor
 from workbench.errors import BadInput
 from workbench.golden import Pair
 from workbench.policy import Layout
+from workbench.recipe import Pooling
+from workbench.training.budgets import allot, check_field_tokens, share
 
 SPECIAL, QUERY, DOCUMENT = 0, 1, 2
 """What a token belongs to; padding counts as special."""
@@ -50,11 +52,28 @@ class FieldBatch:
 class PairTokenizer:
     """Lays a pair out as text, cuts it to the token budget, and pads batches."""
 
-    def __init__(self, tokenizer: Any, layout: Layout, considers: Sequence[str], max_tokens: int) -> None:
+    pooling: Pooling = "sides"  # stands for all that read the pair as one sequence
+
+    def __init__(
+        self,
+        tokenizer: Any,
+        layout: Layout,
+        considers: Sequence[str],
+        max_tokens: int,
+        field_tokens: Mapping[str, int] | None = None,
+    ) -> None:
         """Take ``tokenizer``'s special tokens for text pairs and the fields to lay out.
 
+        Args:
+            tokenizer: a fast tokenizer of transformers.
+            layout: the policy's sides and fields.
+            considers: the fields to lay out, as ``side.field``.
+            max_tokens: of a pair, special tokens included.
+            field_tokens: most tokens of single fields, as ``side.field``; a name that stands before the text counts.
+
         Raises:
-            BadInput: the budget is more than the tokenizer's model takes, or cannot hold both sides.
+            BadInput: the budget is more than the tokenizer's model takes, or cannot hold both sides or the fields'.
+            NotFound: ``field_tokens`` names no field of the policy.
         """
         if max_tokens > tokenizer.model_max_length:
             raise BadInput(
@@ -78,7 +97,22 @@ class PairTokenizer:
         self._before = _special(ids[: owners.index(0)])
         self._between = _special([ids[i] for i in between])
         self._after = _special(ids[last + 1 :])
-        self._budget = max_tokens - len(_join([self._before, self._between, self._after]).ids)
+        special = len(_join([self._before, self._between, self._after]).ids)
+        self._budget = max_tokens - special
+        self.field_tokens = dict(field_tokens or {})
+        if self.field_tokens:
+            names = tokenizer([f"{name}\n" for name, _ in self.sides], add_special_tokens=False)["input_ids"]
+            apart = len(tokenizer("a")["input_ids"]) - len(
+                tokenizer("a", add_special_tokens=False)["input_ids"]
+            )
+            check_field_tokens(
+                self.field_tokens,
+                layout,
+                considers,
+                max_tokens=max_tokens,
+                pooling=self.pooling,
+                special=apart if self.pooling == "fields" else special + sum(map(len, names)),
+            )
 
     def pieces(self, pair: Pair) -> tuple[list[str], list[str]]:
         """Return the texts of both sides: the side's name, then ``field: text`` for each field that has one."""
@@ -88,24 +122,41 @@ class PairTokenizer:
         )
         return query, document
 
+    def _limits(self, pair: Pair) -> list[list[int | None]]:
+        """Return the token limit of each of :meth:`pieces`; None without one, as for a side's name."""
+        limits: list[list[int | None]] = []
+        for (name, fields), texts in zip(self.sides, (pair.query, pair.document), strict=True):
+            present = [field for field in fields if texts.get(field, "").strip()]
+            limits.append([None, *(self.field_tokens.get(f"{name}.{field}") for field in present)])
+        return limits
+
     def encode(self, pairs: Sequence[Pair]) -> list[Tokens]:
         """Return the tokens of each pair, at most ``max_tokens`` of them, special tokens included.
 
-        What is too long is cut at the longest place first: the budget is shared between the sides, and each
-        side's share between its fields, so that no side and no field crowds out another.
+        A field with a budget of its own is cut to it. What else is too long is cut at the longest place first: what
+        is left is shared between the sides, and each side's share between its fields, so that no side and no field
+        crowds out another.
         """
         laid_out = [self.pieces(pair) for pair in pairs]
         texts = [text for sides in laid_out for side in sides for text in side]
         if not texts:
             return []
         encoded = iter(self.tokenizer(texts, add_special_tokens=False, verbose=False)["input_ids"])
-        return [self._fit([[next(encoded) for _ in side] for side in sides]) for sides in laid_out]
+        ids = [[[next(encoded) for _ in side] for side in sides] for sides in laid_out]
+        return [self._fit(sides, self._limits(pair)) for pair, sides in zip(pairs, ids, strict=True)]
 
-    def _fit(self, sides: list[list[list[int]]]) -> Tokens:
-        budgets = share([sum(map(len, side)) for side in sides], self._budget)
+    def _fit(self, sides: list[list[list[int]]], limits: list[list[int | None]]) -> Tokens:
+        fixed, free = [], []
+        for side, most in zip(sides, limits, strict=True):
+            named = [(len(ids), limit) for ids, limit in zip(side, most, strict=True) if limit is not None]
+            fixed.append(sum(min(length, limit) for length, limit in named))
+            free.append(sum(map(len, side)) - sum(length for length, _ in named))
+        shares = share(free, max(self._budget - sum(fixed), 0))
         cut = []
-        for side, budget, segment in zip(sides, budgets, (QUERY, DOCUMENT), strict=True):
-            lengths = share([len(piece) for piece in side], budget)
+        for side, most, own, rest, segment in zip(
+            sides, limits, fixed, shares, (QUERY, DOCUMENT), strict=True
+        ):
+            lengths = allot([len(piece) for piece in side], most, own + rest)
             ids = [i for piece, length in zip(side, lengths, strict=True) for i in piece[:length]]
             cut.append(Tokens(ids, [segment] * len(ids)))
         return _join([self._before, cut[0], self._between, cut[1], self._after])
@@ -132,19 +183,6 @@ class PairTokenizer:
             parts[row, :length] = torch.tensor(tokens.parts)
             mask[row, :length] = 1
         return Batch(ids.to(device), mask.to(device), parts.to(device))
-
-
-def share(lengths: Sequence[int], budget: int) -> list[int]:
-    """Return how much of each length is kept so that the sum is within ``budget``, longest cut first.
-
-    >>> share([3, 10, 20], 15)
-    [3, 6, 6]
-    """
-    kept = [0] * len(lengths)
-    for taken, i in enumerate(sorted(range(len(lengths)), key=lengths.__getitem__)):
-        kept[i] = min(lengths[i], budget // (len(lengths) - taken))
-        budget -= kept[i]
-    return kept
 
 
 def _special(ids: list[int]) -> Tokens:

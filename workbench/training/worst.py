@@ -1,4 +1,4 @@
-"""The validation pairs that a model is furthest off on: what to look at when a curve stands still."""
+"""The validation pairs that a model is furthest off on, and nearest to: what to look at when a curve stands still."""
 
 from __future__ import annotations
 
@@ -18,13 +18,15 @@ from workbench.training.record import CLICK, Head
 
 FILE = "worst.jsonl"
 SHOWN = 20
-"""Pairs that are kept of each evaluation."""
+"""Pairs that are kept of each end of an evaluation: the worst and the best."""
 
 
 def worst_examples(
     heads: Sequence[Head], logits: Mapping[str, Tensor], lesson: Lesson, examples: Sequence[Example]
 ) -> list[dict[str, Any]]:
-    """Return the ``SHOWN`` pairs of highest loss, the worst first, each with its targets and answers.
+    """Return the ``SHOWN`` pairs of highest and the ``SHOWN`` of lowest loss, each once, with targets and answers.
+
+    The worst is first and the best is last.
 
     The loss is the mean cross-entropy over what is known of the pair: each dimension once (golden labels before a
     data set's before soft labels before a teacher's), and its impressions, a mean over them. It is no loss of the
@@ -63,7 +65,8 @@ def worst_examples(
         for mine, e in zip(found, examples, strict=True)
         if mine["losses"]
     ]
-    return sorted(rows, key=lambda row: -row["loss"])[:SHOWN]
+    rows.sort(key=lambda row: -row["loss"])
+    return rows[:SHOWN] + rows[SHOWN:][-SHOWN:]
 
 
 def write_worst(folder: Path, epoch: int, rows: Sequence[Mapping[str, Any]]) -> None:
