@@ -35,7 +35,7 @@ check: .venv/.dev
 	@touch $@
 
 .venv/.dev: .venv/.app
-	@$(INSTALL) -e '.[train,offline,postgres,onnx,ray,dev]'
+	@$(INSTALL) -e '.[train,offline,postgres,onnx,ray,tracking,dev]'
 	@touch $@
 
 screenshots: .venv/.dev

@@ -23,8 +23,16 @@ PAGES = {
         st.Page("workbench/pages/compare.py", title="Compare", icon=":material/compare_arrows:"),
         st.Page("workbench/pages/review.py", title="Review", icon=":material/groups:"),
     ],
-    "Models": [st.Page("workbench/pages/train.py", title="Train", icon=":material/model_training:")],
-    "Workbench": [st.Page("workbench/pages/settings.py", title="Settings", icon=":material/settings:")],
+    "Models": [
+        st.Page("workbench/pages/data.py", title="Data", icon=":material/database:"),
+        st.Page("workbench/pages/train.py", title="Train", icon=":material/model_training:"),
+        st.Page("workbench/pages/models.py", title="Models", icon=":material/leaderboard:"),
+        st.Page("workbench/pages/pipelines.py", title="Pipelines", icon=":material/account_tree:"),
+    ],
+    "Workbench": [
+        st.Page("workbench/pages/jobs.py", title="Jobs", icon=":material/work_history:"),
+        st.Page("workbench/pages/settings.py", title="Settings", icon=":material/settings:"),
+    ],
 }
 
 

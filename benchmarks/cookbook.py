@@ -6,8 +6,10 @@ RATINGS_FOLDER holds pairs, products and ratings of product search (three raters
 a seed; each fold is held out once and everything is learnt from the other queries: no text, label or click of a held-out
 query is seen before the end. What is done in a fold, in this order:
 
-1. the baseline judge learns the raters' labels of the training queries and grades a pool of queries x products;
-2. the policy teacher (MiniLM, reading the whole pair) learns the pool's soft labels, then the raters' own;
+1. the baseline judge learns the raters' labels of the training queries and grades a pool: these queries, and queries made
+   of words that titles of the catalogue share, each with near and random products;
+2. the policy teacher (MiniLM, reading the whole pair) learns the pool's soft labels, then the raters' own, and then both
+   once more, the pool graded by the mean of baseline and itself;
 3. clicks are simulated on the training queries with a position-based model, whose attraction is the rating's times a
    liking of the product's brand that no rater knows; the click teacher starts from the policy teacher and learns them;
 4. both teachers are asked about the pool, and students of half a teacher's compute a pair (the policy teacher without
@@ -26,12 +28,14 @@ import hashlib
 import json
 import os
 import platform
+import re
 import tempfile
 import time
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import cookbook_figures as figures
 import numpy as np
@@ -44,9 +48,10 @@ from workbench.judges.baseline import BaselineJudge
 from workbench.policy import Policy
 from workbench.recipe import StudentRecipe, TeacherRecipe
 
-FIELDS = ["title", "supplier", "product_type", "short_description"]
-LONGEST = 60
-"""Characters a field: the benchmark has 40 minutes on two cores."""
+FIELDS = ["title"]
+"""The title names brand and kind of product; longer texts would take more than 40 minutes on two cores."""
+CATALOGUE_QUERIES, IN_TITLES = 300, 5
+"""Queries that are made from the catalogue: words or pairs of words of at least so many titles."""
 DIMENSION = "relevance"
 LEVELS = (0, 1, 2, 3)
 HALF = {"mlp": 0.375, "drop_layers": 1}
@@ -110,12 +115,13 @@ def policy() -> Policy:
 def read(folder: Path) -> tuple[list[Rated], list[dict[str, str]]]:
     """Return the rated pairs, each once, and the texts of all products."""
     products = pd.read_csv(folder / "products.csv.gz").fillna("")
-    texts = {p["product_id"]: {f: str(p[f])[:LONGEST] for f in FIELDS} for p in products.to_dict("records")}
+    texts = {p["product_id"]: {f: str(p[f]) for f in FIELDS} for p in products.to_dict("records")}
+    brands = {p["product_id"]: str(p["supplier"]) for p in products.to_dict("records")}
     ratings = pd.read_csv(folder / "ratings.csv.gz").groupby(["query_id", "product_id"])["rating"].agg(list)
     found: dict[str, Rated] = {}
     for row in pd.read_csv(folder / "pairs.csv.gz").to_dict("records"):
         pair = Pair(query={"query": str(row["query"])}, document=texts[row["product_id"]])
-        chance = relevance_of_grades([row["final_rating"]], 3)[0] * liking(pair.document["supplier"])
+        chance = relevance_of_grades([row["final_rating"]], 3)[0] * liking(brands[row["product_id"]])
         votes = tuple(int(v) for v in ratings[(row["query_id"], row["product_id"])])
         found.setdefault(pair.id, Rated(str(row["query"]), pair, votes, int(row["final_rating"]), chance))
     return list(found.values()), list(texts.values())
@@ -127,13 +133,36 @@ def liking(brand: str) -> float:
     return 0.2 + 0.8 * drawn
 
 
+def catalogue_queries(products: Sequence[dict[str, str]], held: set[str], seed: int) -> list[str]:
+    """Return words and pairs of words that titles share, none of them like a held-out query (half of the words)."""
+
+    def words(text: str) -> list[str]:
+        return [word.rstrip("s") for word in re.findall(r"[a-z]{2,}", text.lower())]
+
+    def like(one: set[str], other: set[str]) -> bool:
+        return 2 * len(one & other) >= len(one | other)
+
+    counts: Counter[str] = Counter()
+    for product in products:
+        title = re.findall(r"[a-z]{2,}", product["title"].lower())
+        counts.update({" ".join(title[i : i + n]) for n in (1, 2) for i in range(len(title) + 1 - n)})
+    hidden = [set(words(query)) for query in held]
+    found = sorted(
+        phrase
+        for phrase, titles in counts.items()
+        if titles >= IN_TITLES and not any(like(set(words(phrase)), query) for query in hidden)
+    )
+    return [found[i] for i in np.random.default_rng(seed).permutation(len(found))[:CATALOGUE_QUERIES]]
+
+
 def recipe(kind: type, name: str, data: dict[str, Any], schedule: dict[str, Any], **more: Any) -> Any:
     """Return a recipe of this benchmark: MiniLM, pairs of 48 tokens, bfloat16, no validation (held out queries are)."""
     given = {
         "recipe": name, "policy": "product-search", "backbone": "minilm", "pooling": "sides", "max_tokens": 48,
         "precision": "bfloat16",
         "data": {"golden": "product-search", "golden_weight": 0.0, "soft_labels": None, "validation": 0.0} | data,
-        "schedule": {"epochs": 2, "batch_size": 32, "learning_rate": 1e-4, "head_learning_rate": 1e-3} | schedule,
+        "schedule": {"epochs": 1, "batch_size": 32, "learning_rate": 1e-4, "head_learning_rate": 1e-3,
+                     "head_penalty": None} | schedule,
     }  # fmt: skip
     return kind.model_validate(given | more)
 
@@ -166,8 +195,17 @@ def clicked(train: Sequence[Rated], seed: int) -> dict[str, list[Any]]:
     return cells
 
 
-def answers(folder: Path, pairs: Sequence[Pair]) -> tuple[Any, Any, Any]:
-    """Return what a checkpoint says of pairs: grades (pairs,), expected grades (pairs,) and click chances (pairs,)."""
+class Said(NamedTuple):
+    """What a model says of pairs; NaN and -1 where it has no head for it."""
+
+    grades: Any  # (pairs,)
+    expected: Any  # (pairs,)
+    click: Any  # (pairs,), the chance of a click
+    levels: Any  # (pairs, levels), probabilities
+
+
+def answers(folder: Path, pairs: Sequence[Pair]) -> Said:
+    """Return what a checkpoint says of pairs."""
     from workbench.training.grades import decide
     from workbench.training.model import load_checkpoint
     from workbench.training.predict import Predictor
@@ -181,11 +219,11 @@ def answers(folder: Path, pairs: Sequence[Pair]) -> tuple[Any, Any, Any]:
         if part.click is not None:
             click[part.rows] = part.click
     grades = decide(heads[0], levels)[0] if heads else np.full(len(pairs), -1)
-    return grades, levels @ np.arange(len(LEVELS)), click
+    return Said(grades, levels @ np.arange(len(LEVELS)), click, levels)
 
 
 def fold(
-    number: int, rated: Sequence[Rated], products: list[dict[str, str]], held: set[str], work: Path
+    number: int, rated: Sequence[Rated], products: list[dict[str, str]], held: set[str], work: Path, most: int
 ) -> tuple[pd.DataFrame, dict[str, Any]]:
     """Return a row a held-out pair and model, and facts of the fold."""
     from workbench.training.compress import size
@@ -205,12 +243,14 @@ def fold(
          for r in train for i, vote in enumerate(r.votes)], columns=list(LABEL_COLUMNS),
     )  # fmt: skip
     judge = BaselineJudge(labels, {r.pair.id: r.pair for r in train}, cache=work / "vectors")
-    queries = [{"query": query} for query in dict.fromkeys(r.query for r in train)]
-    candidates = product_pairs(
-        queries, products, rules.pair, near=90, random=45, compare=("query", "title"), cache=work / "vectors"
-    )
-    pool = list({pair.id: pair for pair in candidates}.values())
-    chosen = np.sort(np.random.default_rng(number).permutation(len(pool))[:POOL])
+    people = list(dict.fromkeys(r.pair.query["query"] for r in train))
+    made_up = catalogue_queries(products, {r.pair.query["query"] for r in test}, seed=number)
+    pool = []
+    for queries, near, random in ((people, 30, 10), (made_up, 8, 4)):
+        asked = [{"query": query} for query in queries]
+        pool += product_pairs(asked, products, rules.pair, near=near, random=random, cache=work / "vectors")
+    pool = list({pair.id: pair for pair in pool}.values())
+    chosen = np.sort(np.random.default_rng(number).permutation(len(pool))[:most])
     pool = [pool[i] for i in chosen]
     said = graded(judge, rules, pool)
     baseline = graded(judge, rules, [r.pair for r in test])
@@ -229,18 +269,32 @@ def fold(
         say(f"  {what.recipe}", began)
         return done.folder
 
-    # 2. The policy teacher.
-    soft = [Example(pair, dataset={DIMENSION: tuple(said[pair.id].probabilities)}) for pair in pool]
+    # 2. The policy teacher: from the baseline's pool, then from the raters, then from the pool as both grade it together.
+    soft = {pair.id: Example(pair, dataset={DIMENSION: tuple(said[pair.id].probabilities)}) for pair in pool}
     raters = [
         Example(r.pair, golden={DIMENSION: tuple(r.votes.count(level) / len(r.votes) for level in LEVELS)})
         for r in train
     ]
-    of_pool = trained(recipe(TeacherRecipe, "policy-pool", {"dataset": "pool"}, {}), soft)
-    gently = {"learning_rate": 5e-5, "head_learning_rate": 5e-5}
-    teacher = trained(
-        recipe(TeacherRecipe, "policy-teacher", {"golden_weight": 1.0}, gently, init_from="policy-pool"),
+    of_pool = trained(
+        recipe(TeacherRecipe, "policy-pool", {"dataset": "pool"}, {"head_penalty": 5.0}), list(soft.values())
+    )
+    more = {"epochs": 2, "head_learning_rate": 1e-4}
+    first = trained(
+        recipe(TeacherRecipe, "policy-first", {"golden_weight": 1.0}, more, init_from="policy-pool"),
         raters,
         of_pool,
+    )
+    for pair, levels in zip(pool, answers(first, pool).levels, strict=True):
+        together = (levels + np.array(said[pair.id].probabilities)) / 2
+        soft[pair.id] = Example(pair, dataset={DIMENSION: tuple(together)})
+    for example in raters:
+        known = soft.get(example.pair.id, example)
+        soft[example.pair.id] = replace(known, golden=example.golden)
+    both = {"dataset": "pool", "golden_weight": 1.0}
+    teacher = trained(
+        recipe(TeacherRecipe, "policy-teacher", both, {}, init_from="policy-first"),
+        list(soft.values()),
+        first,
     )
 
     # 3. The click teacher.
@@ -248,21 +302,21 @@ def fold(
     seen = [Example(r.pair, cells=tuple(cells[r.pair.id])) for r in train if r.pair.id in cells]
     tower = {"click": {"bce": 1.0, "bias": "position_tower", "positions": 10}}
     clicks = trained(
-        recipe(TeacherRecipe, "click-teacher", {"clicks": "simulated"}, {"epochs": 3}, init_from="policy-teacher",
+        recipe(TeacherRecipe, "click-teacher", {"clicks": "simulated"}, {"epochs": 2}, init_from="policy-teacher",
                heads=["click"], losses=tower),
         seen, teacher,
     )  # fmt: skip
 
     # 4. The students.
     pairs = list({pair.id: pair for pair in [*pool, *(r.pair for r in train)]}.values())
-    both = [
+    taught_by = [
         {"checkpoint": "policy-teacher", "heads": ["policy"]},
         {"checkpoint": "click-teacher", "heads": ["click"]},
     ]
 
     def student(name: str, teachers: list[dict[str, Any]], heads: list[str], start: Path, **more: Any) -> Any:
         return recipe(
-            StudentRecipe, name, more.pop("data", {}), {"learning_rate": 1e-4}, prune=HALF, heads=heads,
+            StudentRecipe, name, more.pop("data", {}), {}, prune=HALF, heads=heads,
             init_from=read_name(start), teachers=teachers, **more,
         )  # fmt: skip
 
@@ -274,16 +328,16 @@ def fold(
                 for f, t in zip(folders, what.teachers, strict=True)]  # fmt: skip
         return [Example(pair, taught=one) for pair, one in zip(pairs, zip(*told, strict=True), strict=True)]
 
-    distilled = student("student", both, ["policy", "click"], teacher)
+    distilled = student("student", taught_by, ["policy", "click"], teacher)
     lessons = taught(distilled, [teacher, clicks])
     folders = {
         "policy teacher": teacher,
         "click teacher": clicks,
         "student of both": trained(distilled, lessons, teacher),
     }
-    alone = student("student-policy", both[:1], ["policy"], teacher)
+    alone = student("student-policy", taught_by[:1], ["policy"], teacher)
     folders["student of the policy teacher"] = trained(alone, taught(alone, [teacher]), teacher)
-    alone = student("student-click", both[1:], ["click"], clicks)
+    alone = student("student-click", taught_by[1:], ["click"], clicks)
     folders["student of the click teacher"] = trained(alone, taught(alone, [clicks]), clicks)
     hard = student(
         "student-hard", [], ["policy", "click"], teacher, data={"dataset": "hard", "clicks": "hard"}
@@ -334,15 +388,13 @@ def say(line: str, began: float | None = None) -> None:
     print(line + (f" ({time.monotonic() - began:.0f} s)" if began is not None else ""), flush=True)
 
 
-POOL = 10_000
-
-
 def main() -> None:
     """Run the folds that are asked for, print the figures, and write them where that is asked for."""
     parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
     parser.add_argument("folder", type=Path)
     parser.add_argument("--folds", type=int, default=3)
     parser.add_argument("--only", type=int, action="append", help="a fold to run, from 0; may be repeated")
+    parser.add_argument("--pool", type=int, default=6_000, help="pairs of a pool at most")
     parser.add_argument("--work", type=Path, help="folder that keeps checkpoints and answers")
     parser.add_argument("--results", type=Path, help="Markdown file whose section 'Cookbook' is written")
     given = parser.parse_args()
@@ -354,12 +406,10 @@ def main() -> None:
         rated, products = read(given.folder)
         queries = sorted({r.query for r in rated})
         dealt = np.random.default_rng(0).permutation(len(queries))
-        run: Callable[[int], tuple[pd.DataFrame, dict[str, Any]]] = (
-            lambda k: fold(  # noqa: E731
-                k, rated, products, {queries[i] for i in dealt[k :: given.folds]}, work
-            )
-        )
-        done = [run(k) for k in given.only or range(given.folds)]
+        done = [
+            fold(k, rated, products, {queries[i] for i in dealt[k :: given.folds]}, work, given.pool)
+            for k in given.only or range(given.folds)
+        ]
     minutes = (time.monotonic() - began) / 60
     text = figures.report(
         pd.concat([rows for rows, _ in done]), [facts for _, facts in done], minutes=minutes,

@@ -233,7 +233,7 @@ def test_the_chart_outlines_what_is_stale_and_says_why_escaped(family: Workspace
     ]
     # Stale is the subject alone: of its parents none was made under an old version.
     assert outlines.count(STALE) == 1
-    (hover,) = [text for text in figure.data[0].hovertext if "made again" in text]
+    (hover,) = {text for text in figure.data[0].hovertext if "made again" in text}
     assert "&lt;b&gt;-1" in hover
     assert "<b>-1" not in hover
     assert caption(found) == f"1 part of {len(found.graph.nodes)} is stale: orange, hover for the reason."

@@ -29,12 +29,11 @@ from workbench.datasets import datasets
 from workbench.errors import BadInput, NotFound, WorkbenchError
 from workbench.files import read_text, write_text
 from workbench.job_list import state_of
-from workbench.jobfolder import JobFolder
+from workbench.jobfolder import REMOVED, JobFolder
 from workbench.lineage import gather
 from workbench.store import StoredJob
 from workbench.workspace import Workspace
 
-REMOVED = "removed.json"
 _STAYS = ("spec.json", "result.json")
 _TRASH = ".trash"
 _LEFT_BEHIND_S = 3600

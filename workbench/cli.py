@@ -20,6 +20,7 @@ from workbench import (
     cli_gate,
     cli_golden,
     cli_import,
+    cli_jobs,
     cli_judge,
     cli_judges,
     cli_policy,
@@ -121,6 +122,7 @@ app.add_typer(cli_policy.app, name="policy")
 app.add_typer(cli_golden.app, name="golden")
 app.add_typer(cli_judge.app, name="judge")
 app.add_typer(cli_clicks.app, name="clicks")
+app.add_typer(cli_jobs.app, name="jobs")
 data_app = group("Data sets: made from a pool by a judge.")
 app.add_typer(data_app, name="data")
 for _name in ("make", "list", "show", "check"):

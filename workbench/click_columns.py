@@ -57,7 +57,9 @@ class ClickMapping(Value):
 def likely_columns(columns: Sequence[str], used: Collection[str] = ()) -> dict[str, str]:
     """Return for each field the column that is called as it is, of those not ``used``; "" where there is none."""
     free = {normal(column): column for column in reversed(columns) if column not in used}
-    return {name: next((free[usual] for usual in names if usual in free), "") for name, names in NAMES.items()}
+    return {
+        name: next((free[usual] for usual in names if usual in free), "") for name, names in NAMES.items()
+    }
 
 
 def guess_mapping(columns: Sequence[str], given: Mapping[str, str], file: str) -> ClickMapping:

@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
 from workbench import colours
-from workbench.click_bias import PositionBias
+from workbench.click_bias import Method, PositionBias
 from workbench.click_log_summary import PositionRow
 from workbench.dataset import DimensionQuality
 from workbench.resampling import Estimate
@@ -19,7 +19,7 @@ _GRID = "rgba(128,128,128,0.18)"
 _GREY = "rgba(128,128,128,0.30)"
 _FAINT = "rgba(128,128,128,0.14)"
 _ACROSS = 4  # dimensions beside each other
-_METHODS = {
+_METHODS: dict[Method, tuple[str, str]] = {
     "em": ("regression EM", "#2f6f8f"),
     "random": ("click rates of a random order", "#5b7f3a"),
     "propensity": ("given propensities", "#7a5ea8"),
@@ -78,7 +78,9 @@ def level_shares(quality: Sequence[DimensionQuality], titles: Mapping[str, str])
             hovertemplate="%{y}, " + name + ": %{customdata:,} rows, %{x:.1%}<extra></extra>",
         )  # fmt: skip
     _quiet(figure, 70 + 34 * len(found))
-    figure.update_layout(barmode="stack", bargap=0.3, legend={"traceorder": "normal"})
+    figure.update_layout(
+        barmode="stack", bargap=0.3, legend={"traceorder": "normal", "entrywidth": 34, "font": {"size": 12}}
+    )
     figure.update_xaxes(tickformat=".0%", range=[0, 1], showgrid=False, title="rows by the judge's grade")
     figure.update_yaxes(showgrid=False)
     return figure
@@ -98,7 +100,7 @@ def level_rates(quality: Sequence[DimensionQuality], titles: Mapping[str, str]) 
         shared_yaxes=True,
         subplot_titles=[titles.get(one.dimension, one.dimension) for one in found],
         horizontal_spacing=0.03,
-        vertical_spacing=0.2 / down,
+        vertical_spacing=0.28 / down,
     )
     for i, one in enumerate(found):
         place = {"row": i // across + 1, "col": i % across + 1}
@@ -134,7 +136,7 @@ def level_rates(quality: Sequence[DimensionQuality], titles: Mapping[str, str]) 
             hoverinfo="text",
             **place,
         )
-    _quiet(figure, 60 + 190 * down)
+    _quiet(figure, 70 + 215 * down)
     figure.update_layout(margin={"l": 8, "r": 8, "t": 46, "b": 8}, legend={"y": 1.0 + 0.16 / down})
     figure.update_annotations(font={"size": 12})
     figure.update_xaxes(type="category", showgrid=False)
@@ -160,7 +162,7 @@ def click_rates(rows: Sequence[PositionRow]) -> go.Figure:
 
 
 def examination(
-    bias: Mapping[str, PositionBias], truth: Sequence[float] = (), *, most: int = 50
+    bias: Mapping[Method, PositionBias], truth: Sequence[float] = (), *, most: int = 50
 ) -> go.Figure:
     """Return examination by position relative to position 1, one curve a method, with 95 % intervals.
 
@@ -189,8 +191,9 @@ def examination(
             ],
             hoverinfo="text",
         )
-    if truth:
-        shown = list(truth)[:most]
+    positions = sorted({p.position for one in bias.values() for p in one.points if p.position <= most})
+    if truth and positions:
+        shown = list(truth)[: positions[-1]]
         figure.add_scatter(
             x=list(range(1, len(shown) + 1)),
             y=[value / shown[0] for value in shown],
@@ -199,7 +202,6 @@ def examination(
             line={"width": 1.4, "color": "#718096", "dash": "dot"},
             hovertemplate="position %{x}, simulated with %{y:.3f}<extra></extra>",
         )
-    positions = sorted({p.position for one in bias.values() for p in one.points if p.position <= most})
     _quiet(figure, 280)
     figure.update_xaxes(title="position", showgrid=False, **_ticks(positions))
     figure.update_yaxes(title="examination, position 1 = 1", gridcolor=_GRID, rangemode="tozero")
@@ -220,16 +222,21 @@ def _bars(estimates: Sequence[Estimate]) -> dict[str, Any]:
         "arrayminus": down,
         "thickness": 1.2,
         "width": 0,
+        "color": "#7b8790",
     }
 
 
 def _share(found: Estimate) -> str:
-    interval = f" [{found.low:.1%}, {found.high:.1%}]" if found.low is not None and found.high is not None else ""
+    interval = (
+        f" [{found.low:.1%}, {found.high:.1%}]" if found.low is not None and found.high is not None else ""
+    )
     return f"{found.value:.1%}{interval}"
 
 
 def _plain(found: Estimate) -> str:
-    interval = f" [{found.low:.3f}, {found.high:.3f}]" if found.low is not None and found.high is not None else ""
+    interval = (
+        f" [{found.low:.3f}, {found.high:.3f}]" if found.low is not None and found.high is not None else ""
+    )
     return f"{found.value:.3f}{interval}"
 
 

@@ -71,7 +71,9 @@ def rows_page(found: Dataset, number: int) -> RowsPage:
 
 def weakest(card: DatasetCard) -> DimensionQuality | None:
     """Return the dimension on which the judge agrees least with people on the probes; None where κ is unknown."""
-    known = [(one.kappa_quadratic.value, one) for one in card.quality if one.kappa_quadratic.value is not None]
+    known = [
+        (one.kappa_quadratic.value, one) for one in card.quality if one.kappa_quadratic.value is not None
+    ]
     return min(known, key=lambda pair: pair[0])[1] if known else None
 
 

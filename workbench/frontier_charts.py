@@ -8,7 +8,7 @@ import plotly.graph_objects as go
 
 from workbench import colours
 from workbench.frontier import Placed, Point, pareto_line
-from workbench.quality_charts import _GRID, _LINE, _bars, _laid_out, _plain, _said
+from workbench.quality_charts import GRID, LINE, interval_bars, laid_out, plain_text, said
 
 
 def frontier(placed: Sequence[Placed], *, policy: str = "κ", click: str = "click AUC") -> go.Figure:
@@ -23,7 +23,7 @@ def frontier(placed: Sequence[Placed], *, policy: str = "κ", click: str = "clic
     line = pareto_line(placed)
     figure.add_scatter(
         x=[x for x, _ in line], y=[y for _, y in line], mode="lines", hoverinfo="skip", name="not beaten by another",
-        line={"color": _LINE, "width": 1.4, "dash": "dot"},
+        line={"color": LINE, "width": 1.4, "dash": "dot"},
     )  # fmt: skip
     for on, name, symbol, colour in (
         (True, "on the frontier", "circle", colours.RUN_B),
@@ -39,27 +39,27 @@ def frontier(placed: Sequence[Placed], *, policy: str = "κ", click: str = "clic
             mode="markers+text",
             name=name,
             marker={"size": 11, "color": colour, "symbol": symbol},
-            text=[_plain(_about(point) or point.label) for point in points],
+            text=[plain_text(_about(point) or point.label) for point in points],
             textposition="top right",
             textfont={"size": 11},
-            error_x=_bars([point.click for point in points], colour),
-            error_y=_bars([point.policy for point in points], colour),
+            error_x=interval_bars([point.click for point in points], colour),
+            error_y=interval_bars([point.policy for point in points], colour),
             hovertext=[_hover(one, policy, click) for one in mine],
             hoverinfo="text",
         )
-    figure.update_xaxes(title=f"{click}: people's behaviour", gridcolor=_GRID, zeroline=False, nticks=7)
-    figure.update_yaxes(title=f"{policy}: the policy's labels", gridcolor=_GRID, zeroline=False, nticks=7)
-    return _laid_out(figure, 440)
+    figure.update_xaxes(title=f"{click}: people's behaviour", gridcolor=GRID, zeroline=False, nticks=7)
+    figure.update_yaxes(title=f"{policy}: the policy's labels", gridcolor=GRID, zeroline=False, nticks=7)
+    return laid_out(figure, 440)
 
 
 def _hover(one: Placed, policy: str, click: str) -> str:
     point = one.point
-    lines = [point.label, _about(point), f"{policy} {_said(point.policy)}", f"{click} {_said(point.click)}"]
+    lines = [point.label, _about(point), f"{policy} {said(point.policy)}", f"{click} {said(point.click)}"]
     if one.dominated_by:
         lines.append(
             f"beaten by {', '.join(one.dominated_by)}, {'beyond' if one.clearly else 'within'} noise"
         )
-    return "<br>".join(_plain(line) for line in lines if line)
+    return "<br>".join(plain_text(line) for line in lines if line)
 
 
 def _about(point: Point) -> str:

@@ -25,6 +25,8 @@ from workbench.identity import Value
 from workbench.run import JobSpec, Verdict
 from workbench.yamltext import validate
 
+REMOVED = "removed.json"
+"""What a clean-up leaves beside the spec and the result: when, by whom."""
 _PROGRESS_EVERY_S = 0.4
 _BEAT_EVERY_S = 5.0
 
@@ -59,6 +61,11 @@ class JobFolder:
     def artifacts(self) -> Path:
         """Where the job leaves its files."""
         return self.path / "artifacts"
+
+    @property
+    def removed(self) -> bool:
+        """Whether a clean-up has taken its files and left a stub."""
+        return (self.path / REMOVED).exists()
 
     def create(self, spec: JobSpec) -> None:
         """Make the folder with its spec; a folder that is there already keeps what it has."""

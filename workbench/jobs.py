@@ -264,12 +264,15 @@ def resume(
 
     Raises:
         BadInput: for a cap that cannot be one, or a job whose judge has none; nothing is started then.
+        Refused: when a clean-up has removed its files.
         WorkbenchError: when its executor cannot start it.
     """
     job = workspace.store.job(job_id)
     if state(workspace, job).status in ("running", "queued"):
         return
     folder = JobFolder(Path(job.folder))
+    if folder.removed:
+        raise Refused(f"The files of {job.spec.title} were removed by a clean-up.", "Start it anew.")
     if caps:
         folder.create(_with_caps(folder.spec(), caps))
     if new_period:

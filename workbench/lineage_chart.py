@@ -13,6 +13,8 @@ from workbench.markup import several
 
 _COLUMN, _ROW = 1.0, 1.0
 _HALF_WIDTH, _HALF_HEIGHT = 0.37, 0.3
+_ALONG = (-0.3, -0.15, 0.0, 0.15, 0.3)
+"""Where along a box the pointer is felt: together, nearly everywhere."""
 _LETTERS = 24
 """About as many as fit into a box at the width of a page."""
 ROW_PX = 84
@@ -67,11 +69,11 @@ def lineage(picture: Picture, *, dark: bool) -> go.Figure:
             font={"size": 12, "color": ink},
         )  # fmt: skip
     figure.add_scatter(
-        x=[x for x, _ in at.values()],
-        y=[y for _, y in at.values()],
+        x=[x + step for x, _ in at.values() for step in _ALONG],
+        y=[y for _, y in at.values() for _ in _ALONG],
         mode="markers",
         marker={"size": 46, "opacity": 0, "symbol": "square"},
-        hovertext=[_hover(nodes[name], picture.stale.get(name, ())) for name in at],
+        hovertext=[_hover(nodes[name], picture.stale.get(name, ())) for name in at for _ in _ALONG],
         hoverinfo="text",
         hoverlabel={
             "align": "left",

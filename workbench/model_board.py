@@ -134,10 +134,15 @@ def record_board_looks(workspace: Workspace, shown: Board, who: str, place: str)
         record_look(workspace, runs, who, place)
 
 
-def evaluate_command(checkpoint: str, ground: Ground | None, split: EvaluatedSplit, teacher: str = "") -> str:
+def evaluate_command(
+    checkpoint: str, ground: Ground | None, split: EvaluatedSplit, teacher: str = "", clicks: str = ""
+) -> str:
     """Return the command that measures a checkpoint on a ground."""
-    where = f" --golden {ground.golden}@{ground.version} --split {split}" if ground else ""
-    return f"workbench evaluate {checkpoint}{where}" + (f" --against {teacher}" if teacher else "")
+    words = ["workbench evaluate", checkpoint]
+    words += [f"--golden {ground.golden}@{ground.version} --split {split}"] if ground else []
+    words += [f"--clicks {clicks}"] if clicks else []
+    words += [f"--against {teacher}"] if teacher else []
+    return " ".join(words)
 
 
 def _runs(

@@ -7,10 +7,10 @@ where it is tracked, which executor) are not part of a key.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 from workbench import datasets, judge_runs, model_evaluations, training_runs
 from workbench.click_logs import click_log
@@ -44,7 +44,6 @@ from workbench.training_sources import find_sources, soft_labels
 from workbench.workspace import Workspace
 from workbench.yamltext import validate
 
-Trained = TypeVar("Trained", StudentRecipe, TeacherRecipe)
 _JOB = {"dataset": "job-data-", "train": "job-train-", "judge": "job-run-"}
 
 
@@ -323,22 +322,16 @@ def _training(workspace: Workspace, given: Given, step: TrainStep, known: Mappin
     newest = store.policy(given.policy.name)
     if newest.content_hash != given.policy.content_hash:
         raise Refused(f"{newest.label} was published since this run was started.", _AGAIN)
-    named = {name: known.get(name, name) for name in named_by(step)}
-    for name in (recipe.init_from, *(each.checkpoint for each in recipe.teachers)):
-        if name is not None and name not in known:
-            named[name] = store.checkpoint(name).id
-    wanted = recipe.data.soft_labels
-    run = next((made for name, made in known.items() if _is_judge(given.pipeline, name)), None)
-    if wanted is not None and run is not None and wanted.run == "latest":
-        wanted = wanted.model_copy(update={"run": run})
-    recipe = _pinned(
-        recipe, [named.get(name) for name in _origins(recipe)], named.get(recipe.data.dataset or "")
-    )
-    recipe = recipe.model_copy(update={"data": recipe.data.model_copy(update={"soft_labels": wanted})})
+    origins = [known.get(name) or store.checkpoint(name).id for name in _origins(recipe)]
+    recipe = _pinned(recipe, origins, known.get(recipe.data.dataset or "", recipe.data.dataset))
+    runs = [made for name, made in known.items() if _is_judge(given.pipeline, name)]
+    if runs and recipe.data.soft_labels is not None and recipe.data.soft_labels.run == "latest":
+        recipe = _learning(recipe, runs[0])
     sources = find_sources(workspace, recipe, newest)
     soft_run, _ = soft_labels(workspace, recipe)
+    recipe = _learning(_pinned(recipe, origins, sources.dataset_id), soft_run)
     golden = _snapshot_hash(workspace, recipe.data.golden)
-    key = _training_key(recipe, newest.content_hash, golden, soft_run, sources.clicks_hash)
+    key = _training_key(recipe, newest.content_hash, golden, sources.clicks_hash)
     found = ""
     for kept in store.checkpoints():
         if kept.name == recipe.recipe and (Path(kept.folder) / WEIGHTS).is_file():
@@ -359,34 +352,39 @@ def _origins(recipe: StudentRecipe | TeacherRecipe) -> list[str]:
     return [*start, *(each.checkpoint for each in recipe.teachers)]
 
 
-def _pinned(recipe: Trained, origins: list[str | None], dataset: str | None) -> Trained:
-    """Return a recipe that names its checkpoints (``origins``) and its data set by id."""
-    left = list(origins)
-    start = left.pop(0) if recipe.init_from and left else recipe.init_from
-    named = [*left, *(each.checkpoint for each in recipe.teachers[len(left) :])]
+def _pinned(
+    recipe: StudentRecipe | TeacherRecipe, origins: Sequence[str], dataset: str | None
+) -> StudentRecipe | TeacherRecipe:
+    """Return a recipe that names its checkpoints (``origins``, see :func:`_origins`) and its data set by id."""
+    start = origins[0] if recipe.init_from else None
     teachers = tuple(
         each.model_copy(update={"checkpoint": name})
-        for each, name in zip(recipe.teachers, named, strict=True)
+        for each, name in zip(recipe.teachers, origins[1 if start else 0 :], strict=True)
     )
-    data = recipe.data.model_copy(update={"dataset": dataset or recipe.data.dataset})
+    data = recipe.data.model_copy(update={"dataset": dataset or None})
     return recipe.model_copy(update={"init_from": start, "teachers": teachers, "data": data})
 
 
+def _learning(recipe: StudentRecipe | TeacherRecipe, run: str) -> StudentRecipe | TeacherRecipe:
+    """Return a recipe whose soft labels, if it wants any, are those of a certain run."""
+    if recipe.data.soft_labels is None:
+        return recipe
+    soft = recipe.data.soft_labels.model_copy(update={"run": run})
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"soft_labels": soft})})
+
+
 def _record_key(record: CheckpointRecord) -> str:
-    origin = record.lineage
-    recipe = _pinned(record.recipe, list(origin.parents), origin.dataset)
-    return _training_key(recipe, record.policy_hash, origin.golden_hash, origin.soft_run, origin.clicks)
+    """Return the key of the training that made a checkpoint; "" for a record that does not say where it comes from."""
+    origin, recipe = record.lineage, record.recipe
+    if len(origin.parents) != len(_origins(recipe)):
+        return ""
+    recipe = _learning(_pinned(recipe, origin.parents, origin.dataset), origin.soft_run)
+    return _training_key(recipe, record.policy_hash, origin.golden_hash, origin.clicks)
 
 
-def _training_key(
-    recipe: StudentRecipe | TeacherRecipe, policy: str, golden: str, soft_run: str, clicks: str
-) -> str:
-    data = recipe.data
-    if data.soft_labels is not None:
-        soft = data.soft_labels.model_copy(update={"run": soft_run})
-        data = data.model_copy(update={"soft_labels": soft})
-    words = {"description": "", "executor": None, "tracking": None, "data": data}
-    same = recipe.model_copy(update=words).content_hash
+def _training_key(recipe: StudentRecipe | TeacherRecipe, policy: str, golden: str, clicks: str) -> str:
+    """Return the key of a training whose recipe names everything by id."""
+    same = recipe.model_copy(update={"description": "", "executor": None, "tracking": None}).content_hash
     return step_key("train", {"recipe": same, "policy": policy, "golden": golden, "clicks": clicks})
 
 

@@ -16,8 +16,8 @@ from workbench.resampling import Estimate
 
 WIDE_RANGE = 20.0
 """Costs further apart than this factor are drawn on a logarithmic axis."""
-_GRID = "rgba(128,128,128,0.18)"
-_LINE = "rgba(128,128,128,0.75)"
+GRID = "rgba(128,128,128,0.18)"
+LINE = "rgba(128,128,128,0.75)"
 
 
 def reliability(curves: Mapping[str, Reliability]) -> go.Figure:
@@ -28,7 +28,7 @@ def reliability(curves: Mapping[str, Reliability]) -> go.Figure:
     """
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, row_heights=[0.78, 0.22], vertical_spacing=0.04)
     figure.add_scatter(
-        x=[0, 1], y=[0, 1], mode="lines", line={"color": _LINE, "width": 1.2, "dash": "dot"},
+        x=[0, 1], y=[0, 1], mode="lines", line={"color": LINE, "width": 1.2, "dash": "dot"},
         name="stated = observed", hoverinfo="skip", row=1, col=1,
     )  # fmt: skip
     for (name, curve), colour in zip(curves.items(), (colours.RUN_A, colours.RUN_B), strict=False):
@@ -41,9 +41,9 @@ def reliability(curves: Mapping[str, Reliability]) -> go.Figure:
             name=name,
             line={"width": 1.6, "color": colour},
             marker={"size": 8, "color": colour},
-            error_y=_bars([each.frequency for each, _ in known], colour),
+            error_y=interval_bars([each.frequency for each, _ in known], colour),
             hovertext=[
-                f"{_plain(name)}<br>stated {each.confidence:.2f}, observed {_said(each.frequency)}<br>"
+                f"{plain_text(name)}<br>stated {each.confidence:.2f}, observed {said(each.frequency)}<br>"
                 f"{each.n:,} pairs of {each.queries:,} queries"
                 for each, _ in known
             ],
@@ -53,17 +53,17 @@ def reliability(curves: Mapping[str, Reliability]) -> go.Figure:
         )
         figure.add_bar(
             x=x, y=[each.n for each, _ in known], width=0.012, marker={"color": colour}, opacity=0.75, showlegend=False,
-            hovertext=[f"{_plain(name)}: {each.n:,} pairs at {each.confidence:.2f}" for each, _ in known],
+            hovertext=[f"{plain_text(name)}: {each.n:,} pairs at {each.confidence:.2f}" for each, _ in known],
             hoverinfo="text", row=2, col=1,
         )  # fmt: skip
-    figure.update_xaxes(range=[0, 1.02], dtick=0.2, gridcolor=_GRID, zeroline=False)
+    figure.update_xaxes(range=[0, 1.02], dtick=0.2, gridcolor=GRID, zeroline=False)
     figure.update_xaxes(title="stated probability of its most probable level", row=2, col=1)
     figure.update_yaxes(
-        title="share that is right", range=[-0.03, 1.05], dtick=0.2, gridcolor=_GRID, zeroline=False, row=1, col=1
+        title="share that is right", range=[-0.03, 1.05], dtick=0.2, gridcolor=GRID, zeroline=False, row=1, col=1
     )  # fmt: skip
-    figure.update_yaxes(title="pairs", rangemode="tozero", nticks=3, gridcolor=_GRID, row=2, col=1)
+    figure.update_yaxes(title="pairs", rangemode="tozero", nticks=3, gridcolor=GRID, row=2, col=1)
     figure.update_layout(barmode="overlay")
-    return _laid_out(figure, 470)
+    return laid_out(figure, 470)
 
 
 def quality_cost(rows: Sequence[QualityCost]) -> go.Figure:
@@ -89,7 +89,7 @@ def quality_cost(rows: Sequence[QualityCost]) -> go.Figure:
         )  # what the best run reaches holds for all that may be spent on more
         figure.add_scatter(
             x=[*(x for x, _ in front), far], y=[*(y for _, y in front), front[-1][1]], mode="lines", hoverinfo="skip",
-            line={"color": _LINE, "width": 1.4, "shape": "hv"}, name="not beaten by another",
+            line={"color": LINE, "width": 1.4, "shape": "hv"}, name="not beaten by another",
         )  # fmt: skip
     names = sorted({row.run.judge.name for row, *_ in known})
     for name in names:
@@ -99,7 +99,7 @@ def quality_cost(rows: Sequence[QualityCost]) -> go.Figure:
             x=[cost or free for _, cost, _ in mine],
             y=[value for *_, value in mine],
             mode="markers+text",
-            name=_plain(name),
+            name=plain_text(name),
             marker={
                 "size": 11,
                 "color": colour,
@@ -108,9 +108,9 @@ def quality_cost(rows: Sequence[QualityCost]) -> go.Figure:
             text=[f"v{row.run.policy_version}" for row, *_ in mine],
             textposition="middle right",
             textfont={"size": 11},
-            error_y=_bars([row.kappa for row, *_ in mine], colour),
+            error_y=interval_bars([row.kappa for row, *_ in mine], colour),
             hovertext=[
-                f"{_plain(row.run.label)}<br>κ {_said(row.kappa)}, n {row.n:,}<br>${cost:,.2f} for 1,000 pairs"
+                f"{plain_text(row.run.label)}<br>κ {said(row.kappa)}, n {row.n:,}<br>${cost:,.2f} for 1,000 pairs"
                 + (f", {row.seconds:,.0f} s" if row.seconds is not None else "")
                 for row, cost, _ in mine
             ],
@@ -118,18 +118,18 @@ def quality_cost(rows: Sequence[QualityCost]) -> go.Figure:
         )
     figure.update_xaxes(
         title="US dollars for 1,000 pairs" + (", logarithmic" if logarithmic else ""),
-        gridcolor=_GRID, zeroline=False,
+        gridcolor=GRID, zeroline=False,
         **(_decades(free, max(paid), any(cost == 0 for _, cost, _ in known)) if logarithmic else {"rangemode": "tozero"}),
     )  # fmt: skip
-    ends = [end for row, *_ in known for end in _ends(row.kappa)]
+    ends = [end for row, *_ in known for end in interval_ends(row.kappa)]
     figure.update_yaxes(
         title="quadratic κ against the labels", range=[min(ends, default=0.0) - 0.05, max(ends, default=1.0) + 0.05],
-        nticks=7, gridcolor=_GRID, zeroline=False,
+        nticks=7, gridcolor=GRID, zeroline=False,
     )  # fmt: skip
-    return _laid_out(figure, 400)
+    return laid_out(figure, 400)
 
 
-def _laid_out(figure: go.Figure, height: int) -> go.Figure:
+def laid_out(figure: go.Figure, height: int) -> go.Figure:
     figure.update_layout(
         height=height, margin={"l": 8, "r": 8, "t": 8, "b": 8}, font={"size": 13}, hovermode="closest",
         paper_bgcolor="rgba(0,0,0,0)", plot_bgcolor="rgba(0,0,0,0)",
@@ -149,7 +149,7 @@ def _decades(free: float, most: float, with_free: bool) -> dict[str, Any]:
     return {"type": "log", "tickvals": ticks, "ticktext": words, "range": edges}
 
 
-def _bars(estimates: Sequence[Estimate], colour: str) -> dict[str, Any]:
+def interval_bars(estimates: Sequence[Estimate], colour: str) -> dict[str, Any]:
     values = [0.0 if found.value is None else found.value for found in estimates]
     pairs = list(zip(estimates, values, strict=True))
     return {
@@ -163,15 +163,15 @@ def _bars(estimates: Sequence[Estimate], colour: str) -> dict[str, Any]:
     }
 
 
-def _ends(found: Estimate) -> list[float]:
+def interval_ends(found: Estimate) -> list[float]:
     return [end for end in (found.value, found.low, found.high) if end is not None]
 
 
-def _said(found: Estimate) -> str:
+def said(found: Estimate) -> str:
     interval = f" [{found.low:.2f}, {found.high:.2f}]" if found.low is not None else ""
     return f"{found.value:.2f}{interval}"
 
 
-def _plain(name: str) -> str:
+def plain_text(name: str) -> str:
     # Plotly reads some HTML in its texts.
     return name.replace("&", "&amp;").replace("<", "&lt;")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import NoneType
-from typing import Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args, get_origin
 
 from annotated_types import Ge, Le
 from pydantic import BaseModel
@@ -13,11 +13,33 @@ from pydantic.fields import FieldInfo
 from workbench.identity import Value
 from workbench.recipe import TrainedRecipe
 
-Kind = Literal["whole", "number", "choice", "switch", "part"]
-Group = Literal["Data", "Schedule", "Model"]
+Kind = Literal["whole", "number", "choice", "several", "switch", "text", "part"]
+Group = Literal["Data", "Schedule", "Model", "Losses", "Adapter, pruning", "Resources", "Tracking"]
 
-GROUPS: tuple[Group, ...] = ("Data", "Schedule", "Model")
-_GROUP_OF: Mapping[str, Group] = {"data": "Data", "schedule": "Schedule"}
+GROUPS: tuple[Group, ...] = get_args(Group)
+_GROUP_OF: Mapping[str, Group] = {
+    "data": "Data",
+    "schedule": "Schedule",
+    "losses": "Losses",
+    "ordinal_weight": "Losses",
+    "alpha": "Losses",
+    "adapter": "Adapter, pruning",
+    "prune": "Adapter, pruning",
+    "executor": "Resources",
+    "resources": "Resources",
+    "tracking": "Tracking",
+}
+_LABELS: Mapping[str, str] = {
+    "Gpus": "GPUs",
+    "Memory gb": "Memory of a device, GB",
+    "Tflops": "TFLOP/s of a device",
+    "Usd per hour": "USD an hour and device",
+    "Mlflow": "MLflow",
+    "Tensorboard": "TensorBoard",
+    "Init from": "Start from",
+}
+_OF_THE_FILE = frozenset({"recipe", "kind", "description", "policy"})
+"""What a recipe is; another one is another file."""
 
 
 class RecipeField(Value):
@@ -38,7 +60,10 @@ class RecipeField(Value):
 
 
 def recipe_fields(recipe: TrainedRecipe) -> list[RecipeField]:
-    """Return the numbers, switches and choices of a recipe in reading order; texts are left to its file."""
+    """Return the numbers, switches, choices and texts of a recipe in reading order.
+
+    What it is (its name, kind, description and policy), lists and tables are left to its file.
+    """
     return list(_fields(type(recipe), recipe.model_dump(mode="json"), "", ""))
 
 
@@ -47,7 +72,9 @@ def _fields(
 ) -> Iterator[RecipeField]:
     for key, info in model.model_fields.items():
         name = prefix + key
-        kinds = [kind for kind in get_args(info.annotation) or (info.annotation,) if kind is not NoneType]
+        if name in _OF_THE_FILE:
+            continue
+        kinds = [_bare(kind) for kind in _members(info.annotation) if kind is not NoneType]
         nested = kinds[0] if len(kinds) == 1 and _is_model(kinds[0]) else None
         if nested is None:
             yield from _simple(name, info, values[key], kinds, part)
@@ -55,10 +82,22 @@ def _fields(
         optional = NoneType in get_args(info.annotation)
         inside = values[key]
         if optional:
-            default = nested().model_dump(mode="json")
+            # Defaults alone need not be valid: a part may ask for one of its fields.
+            default = nested.model_construct().model_dump(mode="json")
             yield _field(name, "part", inside, info, part, default=default)
             inside = inside or default
         yield from _fields(nested, inside, f"{name}.", name if optional else part)
+
+
+def _members(annotation: Any) -> tuple[Any, ...]:
+    """Return the members of a union or the values of a Literal; another annotation by itself."""
+    if get_origin(annotation) in (tuple, dict, Annotated):
+        return (annotation,)
+    return get_args(annotation) or (annotation,)
+
+
+def _bare(kind: Any) -> Any:
+    return get_args(kind)[0] if get_origin(kind) is Annotated else kind
 
 
 def _simple(name: str, info: FieldInfo, value: Any, kinds: list[Any], part: str) -> Iterator[RecipeField]:
@@ -70,15 +109,22 @@ def _simple(name: str, info: FieldInfo, value: Any, kinds: list[Any], part: str)
             yield _field(name, "choice", value, info, part, choices=tuple(map(str, kinds)))
     elif kinds == [bool]:
         yield _field(name, "switch", value, info, part)
+    elif kinds == [str]:
+        yield _field(name, "text", value, info, part, optional=optional)
+    elif len(kinds) == 1 and get_origin(kinds[0]) is tuple and get_origin(get_args(kinds[0])[0]) is Literal:
+        choices = tuple(map(str, get_args(get_args(kinds[0])[0])))
+        yield _field(name, "several", tuple(value), info, part, choices=choices)
     elif kinds in ([int], [float]):
         kind: Kind = "whole" if kinds == [int] else "number"
         yield _field(name, kind, value, info, part, low=low, high=high, optional=optional)
 
 
 def _field(name: str, kind: Kind, value: Any, info: FieldInfo, part: str, **more: Any) -> RecipeField:
-    group = _GROUP_OF.get(name.partition(".")[0], "Model")
-    words = name.partition(".")[2] if group != "Model" else name
+    head, _, rest = name.partition(".")
+    group = _GROUP_OF.get(head, "Model")
+    words = rest if rest and head.capitalize() == group else name
     label = words.replace("_", " ").replace(".", ": ").capitalize()
+    label = _LABELS.get(label, label)
     return RecipeField(
         name=name,
         label=label,

@@ -43,9 +43,11 @@ def run(spec: JobSpec, folder: JobFolder, reporter: FolderReporter) -> dict[str,
     from workbench.judges.checkpoint import CheckpointJudge
     from workbench.training.ranks import joined
     from workbench.training.record import TrainingInput
+    from workbench.training.tracking import check_tracking
 
     inputs = read_inputs(folder.path)
     given = TrainingInput.model_validate(spec.payload["training"])
+    check_tracking(given.recipe.tracking)
     gpus = given.recipe.resources.gpus if given.recipe.resources else 0
     if gpus > 1 and "WORLD_SIZE" not in os.environ:
         become_torchrun(gpus, folder, reporter)
@@ -67,10 +69,8 @@ def run(spec: JobSpec, folder: JobFolder, reporter: FolderReporter) -> dict[str,
     }
     if done.record.stopped:
         reporter.known["stopped"] = True
-    if (
-        done.record.stopped or reporter.stopping()
-    ):  # verdicts would be kept when it is resumed, of other weights
-        return reporter.known
+    if done.record.stopped or reporter.stopping():
+        return reporter.known  # not graded: verdicts would be kept when it is resumed, of other weights
     if not done.record.heads:
         reporter.log("The checkpoint has a click head only, so it does not grade the golden set.")
         return reporter.known
@@ -113,6 +113,7 @@ def _trained(
     from workbench.training.fit import fit
     from workbench.training.ranks import Silent
     from workbench.training.record import Lineage, read_record
+    from workbench.training.tracking import tracked
 
     soft = [
         Verdict.model_validate_json(line)
@@ -135,16 +136,20 @@ def _trained(
         parents=tuple(read_record(Path(path)).name for path in parents),
         code_revision=spec.payload.get("code_revision", ""),
     )
-    return fit(
-        given.recipe,
-        inputs.policy,
-        examples,
-        folder.artifacts,
-        reporter,
-        start=Path(given.start) if given.start else None,
-        lineage=lineage,
-        resume=True,
+    report = tracked(
+        reporter, given.recipe, inputs.policy, lineage, folder.artifacts, job=spec.id, first=ranks.first
     )
+    with report as told:
+        return fit(
+            given.recipe,
+            inputs.policy,
+            examples,
+            folder.artifacts,
+            told,
+            start=Path(given.start) if given.start else None,
+            lineage=lineage,
+            resume=True,
+        )
 
 
 def gather(

@@ -6,15 +6,19 @@ read once by each process, whoever asks: what was read stays known, and only wha
 
 from __future__ import annotations
 
+import bisect
+import itertools
 import json
 import math
 import os
 import threading
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from workbench.errors import BadInput
 from workbench.jobs import state
@@ -27,6 +31,8 @@ from workbench.yamltext import validate
 
 KNOWN = 32
 """Metrics files that are kept in mind, the least recently asked for is forgotten."""
+BLOCK = 5_000
+"""Rows that are read at a time."""
 _COUNTS = frozenset({"step", "epoch"})
 
 
@@ -83,9 +89,9 @@ def watch(workspace: Workspace, job_id: str, *, points: int = 500) -> Watched:
     job = workspace.store.job(job_id)
     folder = Path(job.folder)
     reading = _reading(folder / "metrics.jsonl", points)
-    curves, evals, last, steps = reading.now()
+    curves, evals, last = reading.now()
     asked = (folder / "stop_after_epoch").exists()
-    return Watched(job, state(workspace, job), curves, evals, last, steps, asked)
+    return Watched(job, state(workspace, job), curves, evals, last, int(last.get("step", 0)), asked)
 
 
 def errors(job: StoredJob) -> Errors:
@@ -118,7 +124,11 @@ def recipe_of(job: StoredJob) -> StudentRecipe | TeacherRecipe:
         BadInput: for a job that is no training, or a recipe that this version does not understand.
     """
     given = job.spec.payload.get("training")
-    if job.spec.kind != "training" or not isinstance(given, dict) or not isinstance(given.get("recipe"), dict):
+    if (
+        job.spec.kind != "training"
+        or not isinstance(given, dict)
+        or not isinstance(given.get("recipe"), dict)
+    ):
         raise BadInput(f"{job.spec.title} is no training.", "Choose a training.")
     where = f"the recipe of {job.spec.id}"
     return validate(RecipeFile, {"root": {"kind": "student"} | given["recipe"]}, where).root
@@ -137,44 +147,6 @@ def differs_from_file(
     return changed(workspace.recipe(recipe.recipe), recipe)
 
 
-@dataclass
-class _Thin:
-    """Keeps the lowest and the highest point of each span of steps; spans grow so that there are never too many."""
-
-    most: int
-    width: int = 1
-    spans: dict[int, list[tuple[int, float]]] = field(default_factory=dict)
-
-    def add(self, step: int, value: float) -> None:
-        """Add a point. A step that is not beyond the last is done again, after a resume: what followed it goes."""
-        newest = next(reversed(self.spans), None)
-        while newest is not None and self.spans[newest][-1][0] >= step:
-            self.spans[newest] = [point for point in self.spans[newest] if point[0] < step]
-            if self.spans[newest]:
-                break
-            del self.spans[newest]
-            newest = next(reversed(self.spans), None)
-        self._put((step, value))
-        while len(self.spans) > max(self.most // 2, 1):
-            self.width *= 2
-            before, self.spans = self.spans, {}
-            for points in before.values():
-                for point in points:
-                    self._put(point)
-
-    def _put(self, point: tuple[int, float]) -> None:
-        mine = self.spans.setdefault(point[0] // self.width, [])
-        mine.append(point)
-        if len(mine) > 2:
-            low, high = min(mine, key=lambda p: p[1]), max(mine, key=lambda p: p[1])
-            mine[:] = sorted({low, high})
-
-    def series(self) -> Series:
-        """Return the points in order."""
-        points = [point for span in self.spans.values() for point in span]
-        return Series(tuple(step for step, _ in points), tuple(value for _, value in points))
-
-
 class _Reading:
     """What was read of one metrics file, and up to where; several threads may ask."""
 
@@ -183,8 +155,8 @@ class _Reading:
         self._lock = threading.Lock()
         self._forget(None)
 
-    def now(self) -> tuple[dict[str, Series], tuple[Mapping[str, Any], ...], Mapping[str, Any], int]:
-        """Read what was appended, and return (curves, evaluations, newest row of a step, number of steps)."""
+    def now(self) -> tuple[dict[str, Series], tuple[Mapping[str, Any], ...], Mapping[str, Any]]:
+        """Read what was appended, and return (curves, evaluations, newest row of a step)."""
         with self._lock:
             try:
                 with self._path.open("rb") as file:
@@ -192,30 +164,82 @@ class _Reading:
                     if stat.st_ino != self._inode or stat.st_size < self._offset:
                         self._forget(stat.st_ino)  # another file under the same name
                     file.seek(self._offset)
-                    for line in _whole_lines(file):
-                        self._take(_row(line, f"{self._path}, line {self._lines + 1}"))
-                        self._offset += len(line)
-                        self._lines += 1
+                    lines = _whole_lines(file)
+                    while block := list(itertools.islice(lines, BLOCK)):
+                        self._take(block)
             except FileNotFoundError:
                 self._forget(None)
-            curves = {name: thin.series() for name, thin in self._curves.items()}
-            return curves, tuple(self._evals), self._last, int(self._last.get("step", 0))
+            return dict(self._curves), tuple(self._evals), self._last
 
     def _forget(self, inode: int | None) -> None:
         self._inode, self._offset, self._lines = inode, 0, 0
-        self._curves: dict[str, _Thin] = {}
+        self._curves: dict[str, Series] = {}
         self._evals: list[Mapping[str, Any]] = []
         self._last: Mapping[str, Any] = {}
 
-    def _take(self, row: dict[str, Any]) -> None:
-        if isinstance(step := row.get("step"), int):
-            self._last = row
-            for name, value in row.items():
-                if name not in _COUNTS and isinstance(value, int | float) and math.isfinite(value):
-                    self._curves.setdefault(name, _Thin(self._points)).add(step, float(value))
-        elif isinstance(epoch := row.get("epoch"), int):
-            kept = [known for known in self._evals if known["epoch"] < epoch]  # an epoch may be done again
-            self._evals = [*kept, {**row, "step": int(self._last.get("step", 0))}]
+    def _take(self, block: list[bytes]) -> None:
+        rows = [_row(line, f"{self._path}, line {self._lines + i}") for i, line in enumerate(block, start=1)]
+        run: list[dict[str, Any]] = []
+        for row in rows:
+            if isinstance(step := row.get("step"), int):
+                if run and step <= run[-1]["step"]:
+                    self._add(run)
+                    run = []
+                run.append(row)
+                self._last = row
+            elif isinstance(epoch := row.get("epoch"), int):
+                kept = [known for known in self._evals if known["epoch"] < epoch]
+                self._evals = [*kept, {**row, "step": int(self._last.get("step", 0))}]
+        self._add(run)
+        self._offset += sum(map(len, block))
+        self._lines += len(block)
+
+    def _add(self, run: list[dict[str, Any]]) -> None:
+        """Add rows of rising steps. Steps that were there are done again, after a resume: the newer ones count."""
+        if not run:
+            return
+        first = run[0]["step"]
+        for name, old in self._curves.items():
+            if old.steps and old.steps[-1] >= first:
+                self._curves[name] = _before(old, first)
+        for name in {name: None for row in run for name in row if name not in _COUNTS}:
+            known = [(row["step"], row[name]) for row in run if _finite(row.get(name))]
+            if known:
+                old = self._curves.get(name, Series((), ()))
+                steps, values = zip(*known, strict=True)
+                self._curves[name] = thinned(old.steps + steps, old.values + values, self._points)
+
+
+def thinned(steps: Sequence[int], values: Sequence[float], points: int) -> Series:
+    """Return at most ``points`` points of a curve: the lowest and the highest of each span of steps, and the newest.
+
+    A span is as many steps wide as the smallest power of two with which there are few enough; spans are counted from
+    step 0, so those of a curve that grows nest, and what was highest stays highest however often it is thinned.
+
+    Args:
+        steps: rising.
+        values: one a step.
+        points: at least 3.
+    """
+    at, height = np.asarray(steps, dtype=np.int64), np.asarray(values, dtype=float)
+    width, most = 1, (points - 1) // 2
+    while len(np.unique(at // width)) > most and len(at) > points:
+        width *= 2
+    span = at // width
+    order = np.lexsort((height, span))  # within a span by height
+    ends = np.flatnonzero(np.diff(span[order], append=span[-1] + 1))
+    starts = np.concatenate(([0], ends[:-1] + 1))
+    kept = np.arange(len(at)) if len(at) <= points else np.unique([*order[starts], *order[ends], len(at) - 1])
+    return Series(tuple(at[kept].tolist()), tuple(height[kept].tolist()))
+
+
+def _before(series: Series, step: int) -> Series:
+    count = bisect.bisect_left(series.steps, step)
+    return Series(series.steps[:count], series.values[:count])
+
+
+def _finite(value: Any) -> bool:
+    return isinstance(value, int | float) and math.isfinite(value)
 
 
 @lru_cache(maxsize=KNOWN)

@@ -4,24 +4,17 @@ from __future__ import annotations
 
 import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
+from running_app import App, running_app
 from walker import Walker
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
-ROOT = Path(__file__).parents[2]
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -32,16 +25,6 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
-
-
-@dataclass(frozen=True)
-class App:
-    """A running workbench: its address, its folders and its log."""
-
-    address: str
-    root: Path
-    home: Path
-    log: Path
 
 
 @pytest.fixture(scope="module")
@@ -74,41 +57,6 @@ def walker(chromium: Browser, app: App, tmp_path: Path) -> Iterator[Walker]:
 
 @pytest.fixture(scope="session")
 def app(tmp_path_factory: pytest.TempPathFactory) -> Iterator[App]:
-    """The workbench on a copy of the shipped documents, with its own database and jobs."""
-    root = tmp_path_factory.mktemp("workbench")
-    for name in ("policies", "golden_sets", "students", "teachers"):
-        shutil.copytree(ROOT / name, root / name)
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
-    log = root / "app.log"
-    environment = os.environ | {
-        "WORKBENCH_ROOT": str(root),
-        "WORKBENCH_HOME": str(root / "var"),
-        "WORKBENCH_USER": "Ada",
-    }
-    environment.pop("WORKBENCH_DATABASE_URL", None)
-    with log.open("wb") as output:
-        process = subprocess.Popen(
-            [sys.executable, "-c", "from workbench.cli import main; main()", "app", "--port", str(port)],
-            cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True,
-        )  # fmt: skip
-        try:
-            _wait_for(f"http://127.0.0.1:{port}/_stcore/health", process, log)
-            yield App(f"http://127.0.0.1:{port}", root, root / "var", log)
-        finally:
-            os.killpg(process.pid, signal.SIGTERM)
-            process.wait(timeout=20)
-
-
-def _wait_for(address: str, process: subprocess.Popen[bytes], log: Path, seconds: float = 400) -> None:
-    end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        if process.poll() is not None:
-            pytest.fail(f"the app ended with {process.returncode}:\n{log.read_text()[-3000:]}")
-        try:
-            with urllib.request.urlopen(address, timeout=2):
-                return
-        except OSError:
-            time.sleep(0.5)
-    pytest.fail(f"the app did not answer in {seconds:.0f} s:\n{log.read_text()[-3000:]}")
+    """The workbench that the walks share."""
+    with running_app(tmp_path_factory.mktemp("workbench")) as app:
+        yield app

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import json
 from datetime import UTC, datetime
 
 import pytest
@@ -10,7 +11,7 @@ from job_samples import Held, answer, finish, folder_of, progress, publish, verd
 from page_samples import OpenPage, text_of
 from streamlit.testing.v1 import AppTest
 
-from workbench import jobs, judge_runs, training_runs
+from workbench import jobs, judge_runs, sweeps, training_runs, training_watch
 from workbench.recipe import Schedule
 from workbench.run import BaselineSpec
 from workbench.training.record import CheckpointRecord, Lineage, considered, heads_of
@@ -24,6 +25,15 @@ backbone: some/model
 data: {golden: bakers, validation: 0}
 schedule: {epochs: 3, batch_size: 4, learning_rate: 0.0003}
 """
+CONFIG = {
+    "model_type": "bert",
+    "hidden_size": 4,
+    "num_hidden_layers": 1,
+    "intermediate_size": 8,
+    "vocab_size": 10,
+    "max_position_embeddings": 6,
+    "type_vocab_size": 2,
+}
 
 
 @pytest.fixture
@@ -40,21 +50,23 @@ def held(monkeypatch: pytest.MonkeyPatch) -> Held:
 
 @pytest.fixture
 def ready(space: Workspace, held: Held) -> Workspace:
-    """The workspace with a published golden set and the recipe ``tiny``."""
+    """The workspace with a published golden set and the recipe ``tiny``, whose backbone is a configuration only."""
     publish(space)
+    (space.root / "model").mkdir()
+    (space.root / "model" / "config.json").write_text(json.dumps(CONFIG))
     write_recipe(space, RECIPE)
     return space
 
 
 def write_recipe(space: Workspace, text: str) -> None:
     (space.root / "students").mkdir(exist_ok=True)
-    (space.root / "students" / "tiny.yaml").write_text(text)
+    (space.root / "students" / "tiny.yaml").write_text(text.replace("some/model", str(space.root / "model")))
 
 
 def field(page: AppTest, name: str):
     """Return the widget of a recipe's field."""
     key = f"set_tiny_{name}"
-    every = [*page.number_input, *page.toggle, *page.selectbox]
+    every = [*page.number_input, *page.toggle, *page.selectbox, *page.text_input]
     return next(widget for widget in every if widget.key == key)
 
 
@@ -125,8 +137,13 @@ def test_what_cannot_be_learnt_from_is_said_before_launching(ready: Workspace, o
     said = text_of(page)
     # 6 dev pairs in batches of 4: two steps an epoch, three epochs.
     assert "<td>6 of 6 dev pairs</td>" in said
-    assert "<td>6 / 0 pairs</td><td>6</td>" in said
+    assert "<td>6 / 0 pairs</td>" in said
+    assert '<td>steps</td><td class="num">6</td>' in said
     assert "`data.soft_labels.weight` 0.5 → none" in said
+    # Embeddings (10 + 6 + 2) * 4, their norm 2 * 4, the pooler 4 * 4 + 4; the layer's matrices 4 * 16 + 2 * 32, its
+    # biases 4 * 4 + 8 + 4 and norms 4 * 4: 72 + 8 + 20 + 128 + 28 + 16.
+    assert '<td>parameters</td><td class="num">272</td>' in said
+    assert "resources.tflops or resources.utilisation is not given" in said.replace("\\", "")
 
 
 def test_soft_labels_come_from_the_newest_run_with_probabilities(
@@ -144,7 +161,12 @@ def test_soft_labels_come_from_the_newest_run_with_probabilities(
     jobs.collect(ready)
     page = open_page("train")
     assert not page.error
-    assert f'baseline · fit v1, 6 pairs<div class="wb-muted wb-small">{run.id}</div>' in text_of(page)
+    said = text_of(page)
+    assert (
+        f'<td>soft labels</td><td>{run.id}<div class="wb-muted wb-small">baseline · fit v1, 6 pairs</div>'
+        in said
+    )
+    assert '<span class="wb-tag">fresh</span>' in said
     launch_button(page).click().run()
     (job,) = ready.store.jobs("training")
     assert job.spec.payload["training"]["soft_run"] == run.id
@@ -159,7 +181,7 @@ def test_changes_reach_the_job_which_is_launched_once_and_opened(
     field(page, "schedule.epochs").set_value(7)
     field(page, "schedule.max_steps").set_value(5)
     field(page, "schedule.decay").set_value("cosine").run()
-    assert "<td>5</td>" in text_of(page)  # steps, cut by max_steps
+    assert '<td>steps</td><td class="num">5</td>' in text_of(page)  # cut by max_steps
     assert "`schedule.epochs` 3 → 7" in text_of(page)
     first = launch_button(page)
     first.click().run()
@@ -283,3 +305,122 @@ def test_without_torch_the_page_names_the_extra(
         "Training needs torch. Install: pip install 'policy-workbench[train]'."
     ]
     assert launch_button(page).disabled
+
+
+def sweep_field(page: AppTest, name: str, values: str) -> AppTest:
+    """Open the tab of sweeps, where one field is varied."""
+    page.session_state["train_what"] = "A sweep over fields"
+    page.run()
+    page.selectbox(key="sweep_field_0").select(name).run()
+    page.text_input(key="sweep_values_0").set_value(values).run()
+    assert not page.exception
+    return page
+
+
+def test_a_sweep_says_how_many_trainings_it_starts_and_starts_each_once(
+    ready: Workspace, open_page: OpenPage, held: Held
+) -> None:
+    page = sweep_field(without_soft_labels(open_page("train")), "schedule.epochs", "1, 2, 3")
+    button = next(button for button in page.button if button.label == "Launch 3 trainings")
+    button.click().run()
+    assert not page.exception
+    found = ready.store.jobs("training")
+    given = [job.spec.payload["training"]["recipe"] for job in found]
+    assert sorted(one["schedule"]["epochs"] for one in given) == [1, 2, 3]
+    assert {one["data"]["soft_labels"] for one in given} == {None}
+    (started,) = sweeps.sweeps(ready)
+    assert page.query_params["sweep"] == started.id
+    assert len(held.started) == 3
+    table = next(frame.value for frame in page.dataframe if "schedule.epochs" in frame.value)
+    assert table["schedule.epochs"].tolist() == [1, 2, 3]
+
+
+def test_a_sweep_that_cannot_be_is_one_sentence(ready: Workspace, open_page: OpenPage) -> None:
+    page = sweep_field(without_soft_labels(open_page("train")), "schedule.epochs", "1, many")
+    (error,) = page.error
+    assert "epochs" in error.value
+    assert not [button for button in page.button if button.label.startswith("Launch")]
+
+
+def test_stop_after_this_epoch_asks_the_job_once(ready: Workspace, open_page: OpenPage) -> None:
+    launched = train(ready)
+    page = open_page("train", job=launched.job_id)
+    page.button(key=f"epoch_{launched.job_id}").click().run()
+    folder = folder_of(ready, launched.job_id)
+    assert (folder.path / "stop_after_epoch").exists()
+    assert folder.stop_asked() is None
+    assert "It ends with the epoch that it is in." in text_of(page)
+    assert page.button(key=f"epoch_{launched.job_id}").disabled
+
+
+def test_a_clone_opens_the_form_with_the_training_as_it_was(ready: Workspace, open_page: OpenPage) -> None:
+    recipe = training_runs.with_changes(
+        ready.recipe("tiny"), {"data.soft_labels": None, "schedule.epochs": 9}
+    )
+    first = training_runs.start_training(ready, recipe, author="anna", key="t1")
+    page = open_page("train", job=first.job_id)
+    page.button(key=f"clone_{first.job_id}").click().run()
+    assert page.query_params["clone"] == first.job_id
+    assert "job" not in page.query_params
+    epochs = next(one for one in page.number_input if one.key == f"set_{first.job_id}_schedule.epochs")
+    assert epochs.value == 9
+    assert "`schedule.epochs` 3 → 9" in text_of(page)
+    epochs.set_value(4).run()
+    launch_button(page).click().run()
+    assert "clone" not in page.query_params
+    job = ready.store.job(page.query_params["job"])
+    given = training_watch.recipe_of(job)
+    assert (given.schedule.epochs, given.data.soft_labels) == (4, None)
+
+
+def test_a_clone_of_nothing_is_one_sentence(ready: Workspace, open_page: OpenPage) -> None:
+    page = open_page("train", clone="job-train-gone")
+    assert "job-train-gone" in page.error[0].value.replace("\\", "")
+    next(button for button in page.button if button.label == "Choose a recipe").click().run()
+    assert field(page, "schedule.epochs").value == 3
+
+
+def test_the_log_is_searched_and_matches_are_counted(ready: Workspace, open_page: OpenPage) -> None:
+    launched = train(ready)
+    log = folder_of(ready, launched.job_id).path / "log.txt"
+    log.write_text("10:00 first\n10:01 epoch 1\n10:02 Epoch 2\n")
+    page = open_page("train", job=launched.job_id)
+    page.text_input(key="log").set_value("epoch").run()
+    assert "2 lines that match" in text_of(page)
+    assert "10:01 epoch 1\n10:02 Epoch 2" in [code.value for code in page.code]
+
+
+def test_the_worst_and_the_best_pairs_are_shown_with_texts_target_and_answer(
+    ready: Workspace, open_page: OpenPage
+) -> None:
+    launched = train(ready)
+    rows = [
+        {
+            "epoch": 2,
+            "loss": loss,
+            "pair_id": title,
+            "dimensions": {"skills": {"from": "golden", "target": [0.0, 0.0, 1.0], "answer": answer}},
+            "query": {"headline": "Baker <b>"},
+            "document": {"title": title},
+        }
+        for loss, title, answer in ((2.5, "Far off", [0.7, 0.2, 0.1]), (0.1, "Near", [0.0, 0.1, 0.9]))
+    ]
+    artifacts = folder_of(ready, launched.job_id).artifacts
+    (artifacts / "worst.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    page = open_page("train", job=launched.job_id)
+    said = text_of(page)
+    assert said.index("Far off") < said.index("Near")
+    assert "Baker &lt;b&gt;" in said
+    assert "wanted <b>2</b>" in said
+    assert "said <b>0</b>" in said
+    assert "Evaluation after epoch 2." in said
+    best = open_page("train", job=launched.job_id, pairs="Best first")
+    said = text_of(best)
+    assert said.index("Near") < said.index("Far off")
+
+
+def test_damaged_metrics_are_one_sentence(ready: Workspace, open_page: OpenPage) -> None:
+    launched = train(ready)
+    (folder_of(ready, launched.job_id).path / "metrics.jsonl").write_text("{broken\n")
+    page = open_page("train", job=launched.job_id)
+    assert "line 1: not JSON" in page.error[-1].value.replace("\\", "")

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pandas as pd
 import streamlit as st
 
-from workbench import charts, job_cards, jobs, markup, train_form, training_runs, widgets
+from workbench import job_cards, jobs, markup, train_form, train_sweeps, train_watch, training_runs, widgets
 from workbench.run import Run
 from workbench.store import StoredCheckpoint, StoredJob
-from workbench.training_runs import Watched
 
 
 def page() -> None:
@@ -21,10 +18,11 @@ def page() -> None:
     widgets.flash()
     space = widgets.workspace()
     found = space.store.jobs("training")
-    with st.expander(
-        "Start a training", expanded=not st.query_params.get("job"), icon=":material/play_circle:"
-    ):
+    watching = any(name in st.query_params for name in ("job", "sweep"))
+    expanded = "clone" in st.query_params or not watching
+    with st.expander("Start a training", expanded=expanded, icon=":material/play_circle:"):
         train_form.launch_form()
+    train_sweeps.draw()
     st.subheader(f"Trainings ({len(found)})" if found else "Trainings")
     if not found:
         widgets.empty(
@@ -41,9 +39,10 @@ def page() -> None:
         return
     job = next(job for job in found if job.spec.id == job_id)
     if job.final is None:
-        st.fragment(follow, run_every=2)(job_id)
+        st.fragment(train_watch.follow, run_every=2)(job_id)
     else:
-        ended(job)
+        train_watch.draw(job_id)
+        outcome(job)
 
 
 def job_table(found: list[StoredJob]) -> pd.DataFrame:
@@ -62,49 +61,6 @@ def job_table(found: list[StoredJob]) -> pd.DataFrame:
         }
     )
     return table if table["error"].any() else table.drop(columns="error")
-
-
-def follow(job_id: str) -> None:
-    """Draw a training that runs: how far it is, its curves so far, its log."""
-    space = widgets.workspace()
-    if jobs.collect(space):
-        st.rerun()
-    watched = training_runs.watch(space, job_id)
-    job_cards.card(watched.job, watched.state)
-    curves(watched)
-    job_cards.log(watched.job)
-
-
-def ended(job: StoredJob) -> None:
-    """Draw a training that has ended: how, what it made, how it got there."""
-    watched = training_runs.watch(widgets.workspace(), job.spec.id)
-    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
-        widgets.section(job.spec.title, [watched.state.status])
-        job_cards.resume_button(job, watched.state, "Goes on from its last saved state.")
-    if watched.state.error:
-        st.error(markup.plain(watched.state.error))
-    outcome(job)
-    curves(watched)
-    job_cards.log(job)
-
-
-def curves(watched: Watched) -> None:
-    """Draw the losses, and κ on the validation queries."""
-    if not watched.metrics:
-        if watched.state.status in ("queued", "running"):
-            st.caption("The curves appear with the first step.")
-        return
-    run = run_of(watched.job)
-    titles = markup.titles(widgets.workspace().store.policy(run.policy, run.policy_version))
-    left, right = st.columns(2, gap="medium")
-    options: dict[str, Any] = {"config": {"displayModeBar": False}}
-    with left:
-        st.plotly_chart(charts.learning_curves(watched.metrics), key="losses", **options)
-    with right:
-        if any(name.endswith(".kappa") for row in watched.metrics for name in row):
-            st.plotly_chart(charts.eval_kappas(watched.metrics, titles), key="kappas", **options)
-        else:
-            st.caption("κ on the validation queries appears after the first epoch.")
 
 
 def run_of(job: StoredJob) -> Run:

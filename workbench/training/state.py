@@ -56,6 +56,7 @@ class Keeper:
         self.folder = out_dir / "checkpoint"
         self._out = out_dir
         self._state = out_dir / "state.safetensors"
+        self._partial = out_dir / "state.partial"
         self._fingerprint = fingerprint
 
     def finished(self, record: CheckpointRecord, *, resume: bool) -> CheckpointRecord | None:
@@ -89,8 +90,10 @@ class Keeper:
 
         Raises:
             Conflict: the state belongs to another recipe, policy version or set of examples.
-            BadInput: the file is damaged.
+            BadInput: the file is damaged; nothing was changed.
         """
+        if self._writes:
+            self._sweep()
         if not self._state.exists():
             return Progress()
         try:
@@ -99,7 +102,8 @@ class Keeper:
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - no mapping
         except (SafetensorError, OSError, ValueError, KeyError, TypeError) as error:
             raise BadInput(
-                f"{self._state} is damaged ({error}).", "Remove it and train from the start."
+                f"{self._state} is damaged ({error}).",
+                f"Start a new training; or remove all in {self._out} and resume, which begins at the first step.",
             ) from error
         if about["fingerprint"] != self._fingerprint:
             raise Conflict(
@@ -150,9 +154,12 @@ class Keeper:
             return
         about = json.dumps({"fingerprint": self._fingerprint, "progress": asdict(progress)})
         self._out.mkdir(parents=True, exist_ok=True)
-        temporary = self._state.with_suffix(".partial")
-        save_file(tensors, str(temporary), metadata={"training": about})
-        os.replace(temporary, self._state)
+        try:
+            save_file(tensors, str(self._partial), metadata={"training": about})
+            os.replace(self._partial, self._state)
+        except BaseException:  # such as a full disk, whose room it would go on taking
+            self._partial.unlink(missing_ok=True)
+            raise
         self._discard(keep=progress.best_epoch)
 
     def keep(
@@ -180,6 +187,12 @@ class Keeper:
 
     def _best(self, epoch: int | None) -> Path:
         return self._out / f"best-{'none' if epoch is None else epoch}"
+
+    def _sweep(self) -> None:
+        """Remove what a process that was killed while it wrote has left half-written."""
+        self._partial.unlink(missing_ok=True)
+        for folder in self._out.glob(".best-*"):  # as save_checkpoint calls what is not whole yet
+            shutil.rmtree(folder)
 
     def _discard(self, keep: int | None) -> None:
         for folder in self._out.glob("best-*"):

@@ -1,0 +1,79 @@
+"""The curves of a training: plain data in, Plotly figures out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import plotly.graph_objects as go
+
+from workbench import charts, colours
+from workbench.training_watch import Series
+
+HEIGHT = 250
+GRID = "rgba(128,128,128,0.18)"
+_MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
+
+
+def loss_curve(curve: Series | None, evals: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Return the training loss, thin, with its running mean, and the loss on the validation queries."""
+    rows = [] if curve is None else list(zip(curve.steps, curve.values, strict=True))
+    steps = [{"step": step, "loss": value} for step, value in rows]
+    # The validation rows carry the step that they follow.
+    return _framed(
+        charts.learning_curves([*steps, *[row for row in evals if row.get("eval_loss") is not None]])
+    )
+
+
+def quality(evals: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> go.Figure:
+    """Return κ of each dimension on the validation queries by epoch, and the click head's AUC."""
+    figure = charts.eval_kappas(evals, titles)
+    clicks = [row for row in evals if row.get("@click.auc") is not None]
+    if clicks:
+        figure.add_scatter(
+            x=[row["epoch"] for row in clicks], y=[row["@click.auc"] for row in clicks], mode="lines+markers",
+            name="AUC of clicks", line={"width": 1.6, "dash": "dot", "color": "#5a6b85"}, marker={"size": 6},
+            hovertemplate="AUC of clicks: %{y:.3f}<extra></extra>",
+        )  # fmt: skip
+        figure.update_yaxes(title="κ, and AUC of clicks")
+    return _framed(figure)
+
+
+def lines(
+    curves: Mapping[str, Series], title: str, *, log: bool = False, from_zero: bool = True
+) -> go.Figure:
+    """Return curves over the steps, by name.
+
+    Args:
+        curves: name as the legend shows it -> its points.
+        title: of the vertical axis.
+        log: whether that axis is logarithmic.
+        from_zero: whether it starts at 0 or below.
+    """
+    figure = go.Figure()
+    for name, curve in curves.items():
+        figure.add_scatter(
+            x=curve.steps, y=curve.values, mode="lines", name=name, showlegend=len(curves) > 1,
+            line={"width": 1.4, "color": colours.judge_colour(name, list(curves))},
+            hovertemplate=f"{name}, step %{{x}}: %{{y:.4g}}<extra></extra>",
+        )  # fmt: skip
+    figure.update_xaxes(title="step", showgrid=False)
+    figure.update_yaxes(title=title, gridcolor=GRID)
+    if log:
+        figure.update_yaxes(type="log")
+    elif from_zero:
+        figure.update_yaxes(rangemode="tozero")
+    return _framed(figure)
+
+
+def _framed(figure: go.Figure) -> go.Figure:
+    figure.update_layout(
+        height=HEIGHT,
+        margin=_MARGIN,
+        font={"size": 13},
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        legend={"orientation": "h", "y": 1.02, "yanchor": "bottom", "x": 0, "title": None},
+        uirevision="kept",  # a zoom outlives the next drawing
+    )
+    return figure

@@ -1,0 +1,196 @@
+"""One training as the Train page shows it while it runs and afterwards: progress, curves, errors, log, recipe."""
+
+from __future__ import annotations
+
+import html
+import shlex
+from collections.abc import Mapping
+from typing import Any
+
+import streamlit as st
+
+from workbench import job_cards, job_list, jobs, markup, train_charts, train_pairs, training_watch, widgets
+from workbench.errors import WorkbenchError
+from workbench.store import StoredJob
+from workbench.training_watch import Series, Watched
+
+LOG_LINES = 300
+_QUIET: dict[str, Any] = {"config": {"displayModeBar": False}}
+_NAMED = frozenset(
+    {"loss", "lr", "pairs_per_s", "tokens_per_s", "padding", "grad_norm", "gpu_memory_gb", "gpu_utilisation"}
+)
+"""Figures of a step that are no part of the loss."""
+
+
+def follow(job_id: str) -> None:
+    """Draw a training that runs; meant for a fragment that is drawn again and again."""
+    space = widgets.workspace()
+    if jobs.collect(space):
+        st.rerun()
+    draw(job_id)
+
+
+def draw(job_id: str) -> None:
+    """Draw how far a training is, what can be done with it, and what there is to see of it."""
+    try:
+        watched = training_watch.watch(widgets.workspace(), job_id)
+    except WorkbenchError as error:
+        st.error(markup.problem(error))
+        return
+    head(watched)
+    if watched.state.error:
+        st.error(markup.plain(watched.state.error))
+    if watched.state.status in ("queued", "running"):
+        job_cards.bar(watched.job, watched.state)
+        if watched.stopping_after_epoch:
+            st.caption("It ends with the epoch that it is in.")
+    newest(watched)
+    curves, pairs, log, recipe = st.tabs(["Curves", "Best and worst pairs", "Log", "Recipe and command"])
+    with curves:
+        draw_curves(watched)
+    with pairs:
+        train_pairs.draw(watched.job)
+    with log:
+        draw_log(watched.job)
+    with recipe:
+        draw_recipe(watched.job)
+
+
+def head(watched: Watched) -> None:
+    """Draw what it is, and the buttons."""
+    job, status = watched.job, watched.state.status
+    with st.container(horizontal=True, vertical_alignment="center", horizontal_alignment="distribute"):
+        widgets.section(job.spec.title, [status])
+        with st.container(horizontal=True, horizontal_alignment="right", width="content"):
+            if status in ("queued", "running"):
+                job_cards.end_buttons(job)
+                asked = watched.stopping_after_epoch or jobs.stop_asked(job) is not None
+                st.button(
+                    "Stop after this epoch", key=f"epoch_{job.spec.id}", icon=":material/last_page:", disabled=asked,
+                    help="Ends with the epoch that it is in, evaluated and saved; it can be resumed.",
+                    on_click=widgets.attempt, args=(jobs.stop, widgets.workspace(), job.spec.id, widgets.who()),
+                    kwargs={"after_epoch": True},
+                )  # fmt: skip
+            job_cards.resume_button(job, watched.state, "Goes on from its last saved state.")
+            st.button(
+                "Clone with changes", key=f"clone_{job.spec.id}", icon=":material/content_copy:",
+                help="Opens the form with this training's recipe as it was.", on_click=clone, args=(job.spec.id,),
+            )  # fmt: skip
+
+
+def clone(job_id: str) -> None:
+    """Open the form with the recipe of a training."""
+    st.query_params.pop("job", None)
+    st.query_params["clone"] = job_id
+
+
+def newest(watched: Watched) -> None:
+    """Draw the figures of the newest step and of the newest evaluation in one line."""
+    shown = {
+        "step": f"{watched.steps:,}" if watched.steps else None,
+        "loss": _text(watched.last.get("loss"), ".3f"),
+        "validation loss": _text(watched.evals[-1].get("eval_loss"), ".3f") if watched.evals else None,
+        "learning rate": _text(watched.last.get("lr"), ".2g"),
+        "pairs a second": _text(watched.last.get("pairs_per_s"), ",.1f"),
+        "GPU memory, GB": _text(watched.last.get("gpu_memory_gb"), ".1f"),
+        "GPU in use": _text(watched.last.get("gpu_utilisation"), ".0%"),
+    }
+    cells = [f"<div><b>{value}</b><span>{name}</span></div>" for name, value in shown.items() if value]
+    if cells:
+        st.html(f'<div class="wb-figures">{"".join(cells)}</div>')
+
+
+def _text(value: Any, form: str) -> str | None:
+    return None if value is None else format(value, form)
+
+
+def draw_curves(watched: Watched) -> None:
+    """Draw the curves that the training reports, two beside each other."""
+    found = watched.curves
+    if not found and not watched.evals:
+        if watched.state.status in ("queued", "running"):
+            st.caption("The curves appear with the first step.")
+        else:
+            st.caption("It ended before its first step.")
+        return
+    store, payload = widgets.workspace().store, watched.job.spec.payload
+    run = store.run(payload["run_id"])
+    titles = markup.titles(store.policy(run.policy, run.policy_version)) | {"@click": "Clicks"}
+    charts = [("Loss", train_charts.loss_curve(found.get("loss"), watched.evals))]
+    if any(
+        name.endswith((".kappa", ".auc")) for row in watched.evals for name, v in row.items() if v is not None
+    ):
+        charts.append(("Quality on the validation queries", train_charts.quality(watched.evals, titles)))
+    parts = {name: curve for name, curve in found.items() if "." not in name and name not in _NAMED}
+    if len(parts) > 1:
+        words = {name: name.removeprefix("loss_").replace("_", " ") for name in parts}
+        charts.append(("Loss by what is learnt", train_charts.lines(_renamed(parts, words), "loss")))
+    for suffix, title in ((".loss", "Loss by head"), (".grad_norm", "Gradient by head")):
+        heads = {name: curve for name, curve in found.items() if name.endswith(suffix)}
+        if heads:
+            key = {name: titles.get(name.removesuffix(suffix), name.removesuffix(suffix)) for name in heads}
+            charts.append((title, train_charts.lines(_renamed(heads, key), suffix[1:].replace("_", " "))))
+    for name, title, unit in (
+        ("lr", "Learning rate", "learning rate"),
+        ("pairs_per_s", "Throughput", "pairs a second"),
+        ("grad_norm", "Gradient", "norm before clipping"),
+        ("gpu_memory_gb", "GPU memory", "GB"),
+        ("gpu_utilisation", "GPU in use", "share of the time"),
+    ):
+        if name in found:
+            charts.append((title, train_charts.lines({title: found[name]}, unit)))
+    for i in range(0, len(charts), 2):
+        for column, (title, figure) in zip(st.columns(2, gap="medium"), charts[i : i + 2], strict=False):
+            with column:
+                st.html(f'<div class="wb-eyebrow">{html.escape(title)}</div>')
+                st.plotly_chart(figure, key=f"chart_{title}", **_QUIET)
+    if not watched.evals:
+        st.caption("κ on the validation queries appears after the first evaluation.")
+
+
+def _renamed(found: Mapping[str, Series], names: Mapping[str, str]) -> dict[str, Series]:
+    return {names[name]: curve for name, curve in found.items()}
+
+
+def draw_log(job: StoredJob) -> None:
+    """Draw the end of the log, or those of its lines in which something occurs."""
+    wanted = st.text_input(
+        "Search the log", key="log", bind="query-params", placeholder="Search the log", icon=":material/search:",
+        label_visibility="collapsed",
+    )  # fmt: skip
+    found = job_list.search_log(job, wanted)
+    if not found:
+        st.caption(
+            f"Nothing in the log says '{markup.plain(wanted)}'." if wanted else "Nothing was logged yet."
+        )
+        return
+    with st.container(height=320, border=False, autoscroll=True):
+        st.code("\n".join(found[-LOG_LINES:]), language=None, wrap_lines=True)
+    said = f"{markup.several(len(found), 'line')}{' that match' if wanted else ', newest last'}"
+    st.caption(f"{said}, of `{job.folder}/log.txt`.")
+
+
+def draw_recipe(job: StoredJob) -> None:
+    """Draw where the recipe differs from its file now, and the command that does the job."""
+    space = widgets.workspace()
+    try:
+        found = training_watch.differs_from_file(space, training_watch.recipe_of(job))
+        command = job_list.command_line(space, job)
+    except WorkbenchError as error:
+        st.error(markup.problem(error))
+        return
+    if found:
+        rows = [
+            [f"<code>{html.escape(n)}</code>", _value(old), _value(new)] for n, (old, new) in found.items()
+        ]
+        st.html(markup.table(["field", "in the file now", "in this training"], rows))
+    elif found is None:
+        st.caption("The recipe has no file here any more.")
+    else:
+        st.caption("The recipe is as its file says now.")
+    st.html('<div class="wb-eyebrow">the command that does it, by hand or under a scheduler</div>')
+    st.code(shlex.join(command), language="bash", wrap_lines=True)
+
+
+def _value(value: Any) -> str:
+    return '<span class="wb-muted">none</span>' if value is None else html.escape(str(value))
