@@ -347,7 +347,7 @@ def fold(
     rows = [table("baseline judge", test, number, [baseline[r.pair.id].grade for r in test],
                   [baseline[r.pair.id].expected for r in test], [np.nan] * len(test))]  # fmt: skip
     rows += [
-        table(name, test, number, *answers(folder, [r.pair for r in test]))
+        table(name, test, number, *answers(folder, [r.pair for r in test])[:3])
         for name, folder in folders.items()
     ]
     whole, small = (

@@ -44,4 +44,3 @@ def weights(
     )
     (folder / RECORD).write_text(found.model_dump_json(), encoding="utf-8")
     return found
-

@@ -23,6 +23,8 @@ from workbench import (
     cli_jobs,
     cli_judge,
     cli_judges,
+    cli_models,
+    cli_pipeline,
     cli_policy,
     cli_probe,
     cli_score,
@@ -114,6 +116,8 @@ train_app.command("conflicts")(cli_sweep.conflicts)
 app.add_typer(train_app, name="train")
 app.command("evaluate")(cli_evaluate.evaluate)
 app.command("ledger")(cli_evaluate.ledger)
+for _name in ("models", "promote", "demote", "export"):
+    app.command(_name)(getattr(cli_models, _name))
 cli_policy.app.command("import")(cli_draft.import_document)
 cli_policy.app.command("drafts")(cli_draft.drafts)
 cli_policy.app.command("publish")(cli_draft.publish)
@@ -123,6 +127,7 @@ app.add_typer(cli_golden.app, name="golden")
 app.add_typer(cli_judge.app, name="judge")
 app.add_typer(cli_clicks.app, name="clicks")
 app.add_typer(cli_jobs.app, name="jobs")
+app.add_typer(cli_pipeline.app, name="pipeline")
 data_app = group("Data sets: made from a pool by a judge.")
 app.add_typer(data_app, name="data")
 for _name in ("make", "list", "show", "check"):

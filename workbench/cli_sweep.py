@@ -74,7 +74,9 @@ def sweeps(
         }
         for one in verbs.sweeps(workspace)
     ]
-    show(rows, as_json, "No sweep was started yet. Start one: workbench train sweep RECIPE --set alpha=0,0.5,1")
+    show(
+        rows, as_json, "No sweep was started yet. Start one: workbench train sweep RECIPE --set alpha=0,0.5,1"
+    )
 
 
 def frontier(

@@ -264,7 +264,9 @@ class _Made:
         """Return what has to be known to read the figures, in sentences."""
         said = []
         if self._given.recipe.summarise is not None:
-            said.append("What learns from the rows reads summaries, and grades full texts less well than those.")
+            said.append(
+                "What learns from the rows reads summaries, and grades full texts less well than those."
+            )
         if not self._probes.any():
             said.append("There are no probes, so how far the judge agrees with people is not known.")
         elif (kind := self._given.recipe.judge.kind) == "checkpoint":

@@ -54,7 +54,7 @@ def choose(found: list[StoredJob]) -> list[str]:
         first = [job.spec.id for job in found if job.final is not None and job.final.status == "finished"][:2]
         st.session_state["compared"] = [one for one in wanted if one in names] or first
     chosen = st.multiselect(
-        "Trainings", list(names), format_func=names.get, key="compared", max_selections=MOST,
+        "Trainings", list(names), format_func=names.__getitem__, key="compared", max_selections=MOST,
         placeholder="Choose trainings",
     )  # fmt: skip
     if chosen:
