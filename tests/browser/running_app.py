@@ -55,6 +55,8 @@ def running_app(root: Path, *, samples: bool = True) -> Iterator[App]:
         "WORKBENCH_ROOT": str(root),
         "WORKBENCH_HOME": str(root / "var"),
         "WORKBENCH_USER": "Ada",
+        # Two threads that wait for each other on cores that others use take ten times as long as one.
+        "OMP_NUM_THREADS": "1",
     }
     environment.pop("WORKBENCH_DATABASE_URL", None)
     command = [sys.executable, "-c", "from workbench.cli import main; main()", "app", "--port", str(port)]
