@@ -39,7 +39,7 @@ PAGES = {
 def main() -> None:
     """Draw the frame, then the chosen page inside the error boundary."""
     widgets.style()
-    page = st.navigation(PAGES)
+    page = st.navigation(PAGES, expanded=True)
     try:
         workspace = widgets.workspace()
         widgets.sidebar_identity(workspace)

@@ -308,3 +308,21 @@ def test_nothing_with_a_living_descendant_is_ever_let_go(facts: Facts) -> None:
             elif kind == "runs" and all(job.status == "finished" and job.collected for job in facts.jobs):
                 assert kept == ""  # the rules are not simply always no
             assert kind != "weights" or kept
+
+
+def test_what_an_unfinished_pipeline_made_stays() -> None:
+    facts = Facts(
+        graph=graph([], []),
+        jobs=(),
+        checkpoints={},
+        datasets=frozenset({"pool-1"}),
+        recipes={},
+        before=days_ago(0),
+        kinds=frozenset(KINDS),
+        complete=lambda run_id: True,
+        pipelines={"refresh-7": frozenset({"pool-1"})},
+    )
+    assert why_kept(Thing("data sets", "pool-1", "pool", days_ago(90), ()), facts) == (
+        "the pipeline refresh-7 needs it"
+    )
+    assert why_kept(Thing("data sets", "pool-2", "pool", days_ago(90), ()), facts) == ""

@@ -144,7 +144,11 @@ def test_judges_teachers_and_students_in_this_order(workspace: Workspace, tmp_pa
 
     taste = board(workspace, "tea-match", dimension="taste").row(low)
     assert (taste.kappa.value, taste.loss) == (0.6, 0.1)
-    assert board(workspace, "tea-match", split="holdout").row(low).kappa.value is None
+    elsewhere = board(workspace, "tea-match", split="holdout").row(low)
+    assert elsewhere.kappa.value is None
+    # What a model takes is known from its evaluation on other pairs.
+    assert (elsewhere.pairs_per_s, elsewhere.machine, elsewhere.compute) == (200.0, CPU, 50_000)
+    assert (found.row(high).pairs_per_s, found.row(high).machine) == (None, "")
 
 
 def test_a_checkpoint_without_evaluation_stands_by_its_run(workspace: Workspace, tmp_path: Path) -> None:

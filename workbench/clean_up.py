@@ -31,6 +31,7 @@ from workbench.files import read_text, write_text
 from workbench.job_list import state_of
 from workbench.jobfolder import REMOVED, JobFolder
 from workbench.lineage import gather
+from workbench.pipeline_records import read_run, run_ids
 from workbench.store import StoredJob
 from workbench.workspace import Workspace
 
@@ -218,7 +219,19 @@ def _facts(workspace: Workspace, older_than_days: float, kinds: tuple[Kind, ...]
         before=datetime.now(UTC) - timedelta(days=older_than_days),
         kinds=frozenset(kinds),
         complete=_complete(workspace),
+        pipelines=_pipelines(workspace),
     )
+
+
+def _pipelines(workspace: Workspace) -> dict[str, frozenset[str]]:
+    """Return what the steps of each run of a pipeline made, where a step has not ended."""
+    found = {}
+    for run_id in run_ids(workspace):
+        record = read_run(workspace, run_id)
+        done = [record.steps.get(step.step) for step in record.pipeline.steps]
+        if not all(step and step.what for step in done):
+            found[run_id] = frozenset(step.what for step in done if step and step.what)
+    return found
 
 
 def _complete(workspace: Workspace) -> Callable[[str], bool]:

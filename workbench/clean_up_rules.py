@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
@@ -76,6 +76,7 @@ class Facts:
         before: what ended or was made later stays.
         kinds: what may go.
         complete: whether all judgements of a run are in the store.
+        pipelines: id of a run of a pipeline that has not ended -> what its steps made.
     """
 
     graph: Graph
@@ -86,6 +87,7 @@ class Facts:
     before: datetime
     kinds: frozenset[Kind]
     complete: Callable[[str], bool]
+    pipelines: Mapping[str, frozenset[str]] = field(default_factory=dict)
 
     @cached_property
     def by_id(self) -> Mapping[str, JobFact]:
@@ -113,6 +115,9 @@ def _reasons(thing: Thing, facts: Facts) -> Iterator[str]:
     if thing.kind == "data sets":
         yield _below(facts, f"data set:{thing.key}")
         yield _needed(facts, "", thing.key)
+        yield next(
+            (f"the pipeline {run} needs it" for run, made in facts.pipelines.items() if thing.key in made), ""
+        )
         name = thing.key.rpartition("-")[0]
         yield next(
             (

@@ -7,6 +7,7 @@ each other. What was not measured there stays on the board, with the reason.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from workbench.errors import BadInput, NotFound
@@ -101,13 +102,15 @@ def board(
     graph = gather(workspace)
     old = stale(graph)
     judged, graded = _runs(workspace, chosen, split, dimension)
-    measured = _evaluations(workspace, policy, chosen, split)
+    every_evaluation = evaluations(workspace, policy=policy)
+    measured = _on(every_evaluation, chosen, split)
+    timed = {each.checkpoint: each for each in reversed(every_evaluation) if each.speed is not None}
     rows = [judge_row(cost, kappa, old.get(f"run:{cost.run.id}", ())) for cost, kappa in judged]
     stage = stages(workspace)
     rows += [
         checkpoint_row(
             one, chosen, split, dimension, measured.get(one.id), graded.get(one.id),
-            stage=stage.get(one.id), stale=old.get(f"checkpoint:{one.id}", ()),
+            timed=timed.get(one.id), stage=stage.get(one.id), stale=old.get(f"checkpoint:{one.id}", ()),
         )
         for one in workspace.store.checkpoints()
         if one.record.get("policy") == policy
@@ -171,12 +174,12 @@ def _runs(
     return list(judged.values()), graded
 
 
-def _evaluations(
-    workspace: Workspace, policy: str, ground: Ground | None, split: EvaluatedSplit
+def _on(
+    every: Sequence[ModelEvaluation], ground: Ground | None, split: EvaluatedSplit
 ) -> dict[str, ModelEvaluation]:
     """Return checkpoint id -> its newest evaluation on a ground; one with clicks goes before one without."""
     found: dict[str, ModelEvaluation] = {}
-    for each in evaluations(workspace, policy=policy):
+    for each in every:
         if ground is None or (each.golden_hash, each.split) != (ground.content_hash, split):
             continue
         before = found.get(each.checkpoint)

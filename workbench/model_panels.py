@@ -50,7 +50,7 @@ def table(found: Board) -> BoardRow | None:
         "No golden set of this policy has a snapshot yet: publish one on the Golden set page, and models can be measured.",
     ]  # fmt: skip
     if unmeasured:
-        said.append(f"{markup.several(unmeasured, 'row')} without κ: open it for the reason and what to do.")
+        said.append(f"{markup.several(unmeasured, 'row')} without κ: open one for the reason and what to do.")
     if learnt:
         said.append("“learnt” counts pairs of queries that the model's training saw: there, κ flatters it.")
     if opened is None:

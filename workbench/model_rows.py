@@ -115,6 +115,7 @@ def checkpoint_row(
     evaluation: ModelEvaluation | None,
     graded: tuple[Run, Estimate] | None,
     *,
+    timed: ModelEvaluation | None,
     stage: Stage | None,
     stale: tuple[str, ...],
 ) -> BoardRow:
@@ -129,6 +130,7 @@ def checkpoint_row(
         dimension: that κ is in.
         evaluation: its newest on this ground, if it has one.
         graded: its newest run on this ground and the κ of it, if it has one.
+        timed: its newest evaluation anywhere that measured its speed: what a model takes is told on other pairs too.
         stage: what it is promoted to.
         stale: why it is, one sentence a reason.
     """
@@ -146,8 +148,11 @@ def checkpoint_row(
         where = f" on {ground.label} ({split})" if ground else ""
         kappa, source = _none(f"It was not measured{where}."), f"not measured{where}"
     figures: Mapping[str, Estimate] = evaluation.figures if evaluation else {}
-    size, speed = (evaluation.size, evaluation.speed) if evaluation else (None, None)
-    usd, usd_source = own_cost(recipe.get("resources") or {}, evaluation)
+    if evaluation is not None and evaluation.speed is not None:
+        timed = evaluation
+    sized = evaluation or timed
+    size, speed = sized.size if sized else None, timed.speed if timed else None
+    usd, usd_source = own_cost(recipe.get("resources") or {}, timed)
     return BoardRow(
         id=checkpoint.id,
         kind="teacher" if recipe.get("kind") == "teacher" else "student",
@@ -167,7 +172,7 @@ def checkpoint_row(
         compute=size.compute if size else None,
         pairs_per_s=speed.pairs_per_s if speed else None,
         latency_ms=speed.latency_ms.median if speed else None,
-        machine=evaluation.machine if evaluation and speed else "",
+        machine=timed.machine if timed else "",
         usd=usd,
         usd_source=usd_source,
         loss=evaluation.losses.get(key) if evaluation else None,

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from workbench import lineage_chart, markup, model_board, model_export, promotions, widgets
+from workbench import lineage_chart, markup, model_board, model_charts, model_export, promotions, widgets
 from workbench.lineage import picture
 from workbench.model_board import Board
 from workbench.model_evaluation import LESS_IS_BETTER, ModelEvaluation
@@ -58,7 +58,7 @@ def facts(row: BoardRow) -> dict[str, str]:
     if row.parameters:
         lines["parameters"] = f"{row.parameters:,}"
     if row.megabytes is not None:
-        lines["weights"] = f"{row.megabytes:,.1f} MB"
+        lines["weights"] = model_charts.SIZE.unit(row.megabytes)
     if row.compute:
         lines["FLOP a pair"] = f"{row.compute:,}"
     if row.pairs_per_s:

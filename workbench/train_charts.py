@@ -10,7 +10,7 @@ import plotly.graph_objects as go
 from workbench import charts, colours
 from workbench.training_watch import Series
 
-HEIGHT = 250
+HEIGHT = 280
 GRID = "rgba(128,128,128,0.18)"
 _MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
 
@@ -39,30 +39,23 @@ def quality(evals: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> go
     return _framed(figure)
 
 
-def lines(
-    curves: Mapping[str, Series], title: str, *, log: bool = False, from_zero: bool = True
-) -> go.Figure:
+def lines(curves: Mapping[str, Series], title: str, paint: Mapping[str, str] | None = None) -> go.Figure:
     """Return curves over the steps, by name.
 
     Args:
         curves: name as the legend shows it -> its points.
         title: of the vertical axis.
-        log: whether that axis is logarithmic.
-        from_zero: whether it starts at 0 or below.
+        paint: name -> colour, for names that have one on other charts.
     """
     figure = go.Figure()
     for name, curve in curves.items():
         figure.add_scatter(
             x=curve.steps, y=curve.values, mode="lines", name=name, showlegend=len(curves) > 1,
-            line={"width": 1.4, "color": colours.judge_colour(name, list(curves))},
+            line={"width": 1.4, "color": (paint or {}).get(name) or colours.judge_colour(name, list(curves))},
             hovertemplate=f"{name}, step %{{x}}: %{{y:.4g}}<extra></extra>",
         )  # fmt: skip
     figure.update_xaxes(title="step", showgrid=False)
-    figure.update_yaxes(title=title, gridcolor=GRID)
-    if log:
-        figure.update_yaxes(type="log")
-    elif from_zero:
-        figure.update_yaxes(rangemode="tozero")
+    figure.update_yaxes(title=title, gridcolor=GRID, rangemode="tozero")
     return _framed(figure)
 
 

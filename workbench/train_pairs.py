@@ -38,7 +38,7 @@ def draw(job: StoredJob) -> None:
         )
         st.caption(
             f"Evaluation after epoch {found.epoch}. Loss is the mean cross-entropy over the dimensions; "
-            "bars are probabilities over the levels, wanted above, answered below."
+            "the percentage is the probability that the model gave to what was wanted."
         )
     rows = found.rows[:SHOWN] if order == WORST else tuple(reversed(found.rows))[:SHOWN]
     st.html(
@@ -58,12 +58,13 @@ def row_of(row: Mapping[str, Any], policy: Policy) -> list[str]:
         wanted, given = answer["target"], answer["answer"]
         mark = "" if level(wanted) == level(given) else " wb-broken"
         names = level_names(policy, key, len(wanted))
+        learnt = "" if answer["from"] == "golden" else f", {answer['from']}"
         said.append(
-            f'<div style="margin-bottom:3px"><span class="wb-muted">{html.escape(titles.get(key, key))}</span> '
-            f"wanted <b>{names[level(wanted)]}</b>, "
-            f'<span class="wb-tag{mark}" style="font-size:inherit">said <b>{names[level(given)]}</b></span> '
-            f'<span class="wb-muted" title="{html.escape(spread(names, wanted, given))}">'
-            f"{given[level(wanted)]:.0%} on what was wanted, {html.escape(str(answer['from']))}</span></div>"
+            f'<div style="margin-bottom:3px" title="{html.escape(spread(names, wanted, given))}">'
+            f'<span class="wb-muted">{html.escape(titles.get(key, key))}</span> '
+            f'wanted <b>{names[level(wanted)]}</b>, <span class="wb-tag{mark}" style="font-size:inherit">'
+            f"said <b>{names[level(given)]}</b></span> "
+            f'<span class="wb-muted">{given[level(wanted)]:.0%}{html.escape(str(learnt))}</span></div>'
         )
     if click := row.get("click"):
         said.append(

@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 import streamlit as st
 
-from workbench import job_cards, markup, sweeps, training_runs, widgets
+from workbench import job_cards, jobs, markup, sweeps, training_runs, widgets
 from workbench.errors import WorkbenchError
 from workbench.recipe import StudentRecipe, TeacherRecipe
 from workbench.recipe_form import recipe_fields
@@ -106,19 +106,29 @@ def draw() -> None:
     if sweep_id is None:
         return
     open_one = next(one for one in found if one.id == sweep_id)
+    opened = st.query_params.get("job")
     if {"queued", "running"} & open_one.counts.keys():
-        st.fragment(members, run_every=4)(sweep_id)
+        st.fragment(members, run_every=4)(sweep_id, opened)
     else:
-        members(sweep_id)
+        members(sweep_id, opened)
 
 
-def members(sweep_id: str) -> None:
-    """Draw the trainings of a sweep with their figures; a row opens its training."""
-    found = sweeps.sweep(widgets.workspace(), sweep_id)
+def members(sweep_id: str, opened: str | None) -> None:
+    """Draw the trainings of a sweep with their figures; a row opens its training.
+
+    Args:
+        sweep_id: which sweep.
+        opened: the training that the rest of the page shows; it is drawn again when another one is chosen here.
+    """
+    space = widgets.workspace()
+    if jobs.collect(space):
+        st.rerun()
+    found = sweeps.sweep(space, sweep_id)
     table = pd.DataFrame(found.table())
     if not table["error"].any():
         table = table.drop(columns="error")
     table["status"] = table["status"].map(job_cards.status_name)
+    table = table.rename(columns=short_name)
     numbers = {
         name: st.column_config.NumberColumn(format="%.3f")
         for name in table.select_dtypes("float")
@@ -127,6 +137,17 @@ def members(sweep_id: str) -> None:
     widgets.open_row(
         table, [member.job.spec.id for member in found.members], "job", paged=True, column_config=numbers
     )
+    if st.query_params.get("job") != opened:
+        st.rerun()
     missing = found.size - len(found.members)
     said = f" {missing} of {found.size} were not started." if missing else ""
     st.caption(f"Figures are of the validation queries. Select a row to open that training.{said}")
+
+
+def short_name(column: str) -> str:
+    """Return a figure's name as a narrow column shows it."""
+    return (
+        f"κ {column.removesuffix('.kappa')}"
+        if column.endswith(".kappa")
+        else column.replace("eval_loss", "eval loss")
+    )

@@ -9,7 +9,17 @@ from typing import Any
 
 import streamlit as st
 
-from workbench import job_cards, job_list, jobs, markup, train_charts, train_pairs, training_watch, widgets
+from workbench import (
+    colours,
+    job_cards,
+    job_list,
+    jobs,
+    markup,
+    train_charts,
+    train_pairs,
+    training_watch,
+    widgets,
+)
 from workbench.errors import WorkbenchError
 from workbench.store import StoredJob
 from workbench.training_watch import Series, Watched
@@ -42,6 +52,9 @@ def draw(job_id: str) -> None:
         st.error(markup.plain(watched.state.error))
     if watched.state.status in ("queued", "running"):
         job_cards.bar(watched.job, watched.state)
+        line = {one.job_id: one.place for one in jobs.queue(widgets.workspace())}
+        if job_id in line and watched.state.status == "queued":
+            st.caption(f"It waits for a slot of this machine: place {line[job_id]} in the line.")
         if watched.stopping_after_epoch:
             st.caption("It ends with the epoch that it is in.")
     newest(watched)
@@ -72,10 +85,11 @@ def head(watched: Watched) -> None:
                     kwargs={"after_epoch": True},
                 )  # fmt: skip
             job_cards.resume_button(job, watched.state, "Goes on from its last saved state.")
-            st.button(
+            if st.button(
                 "Clone with changes", key=f"clone_{job.spec.id}", icon=":material/content_copy:",
                 help="Opens the form with this training's recipe as it was.", on_click=clone, args=(job.spec.id,),
-            )  # fmt: skip
+            ):  # fmt: skip
+                st.rerun()  # all of the page: while it runs, only this part is drawn again
 
 
 def clone(job_id: str) -> None:
@@ -128,8 +142,12 @@ def draw_curves(watched: Watched) -> None:
     for suffix, title in ((".loss", "Loss by head"), (".grad_norm", "Gradient by head")):
         heads = {name: curve for name, curve in found.items() if name.endswith(suffix)}
         if heads:
-            key = {name: titles.get(name.removesuffix(suffix), name.removesuffix(suffix)) for name in heads}
-            charts.append((title, train_charts.lines(_renamed(heads, key), suffix[1:].replace("_", " "))))
+            keys = {name: name.removesuffix(suffix) for name in heads}
+            words = {name: titles.get(key, key) for name, key in keys.items()}
+            # The colour that the dimension has beside it, in the chart of its quality.
+            paint = {titles[k]: colours.judge_colour(k, list(titles)) for k in keys.values() if k in titles}
+            figure = train_charts.lines(_renamed(heads, words), suffix[1:].replace("_", " "), paint)
+            charts.append((title, figure))
     for name, title, unit in (
         ("lr", "Learning rate", "learning rate"),
         ("pairs_per_s", "Throughput", "pairs a second"),

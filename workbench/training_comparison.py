@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -41,15 +41,19 @@ class Comparison:
 
 def training_names(jobs: Sequence[StoredJob]) -> dict[str, str]:
     """Return job id -> a name that no other of the jobs has: its title, with what tells it from its namesakes."""
-    titles = Counter(job.spec.title for job in jobs)
-    names = {
-        job.spec.id: job.spec.title
-        if titles[job.spec.title] == 1
-        else f"{job.spec.title}, {job.spec.created_at:%d %b %H:%M}"
-        for job in jobs
-    }
-    times = Counter(names.values())
-    return {i: f"{name} ({i[-4:]})" if times[name] > 1 else name for i, name in names.items()}
+    names = {job.spec.id: job.spec.title for job in jobs}
+    # The more is needed to tell namesakes apart, the more is said: when, the end of the id, the whole id.
+    fuller: tuple[Callable[[StoredJob], str], ...] = (
+        lambda job: f"{job.spec.title}, {job.spec.created_at:%d %b %H:%M}",
+        lambda job: f"{job.spec.title}, {job.spec.created_at:%d %b %H:%M} ({job.spec.id[-4:]})",
+        lambda job: f"{job.spec.title} ({job.spec.id})",
+    )
+    for more in fuller:
+        times = Counter(names.values())
+        names = {
+            job.spec.id: more(job) if times[names[job.spec.id]] > 1 else names[job.spec.id] for job in jobs
+        }
+    return names
 
 
 def compare_trainings(workspace: Workspace, job_ids: Sequence[str]) -> Comparison:

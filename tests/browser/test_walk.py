@@ -153,7 +153,8 @@ def train_a_student(walker: Walker, app) -> None:
     expect(page.get_by_text("198 of 198 dev pairs")).to_be_visible()
     walker.picture("train", most=1400)
     # The reduced recipe: a few steps on short texts, so that the walk does not take long.
-    for label, value in (("Max steps", "6"), ("Max tokens", "96")):
+    for tab, label, value in (("Schedule", "Max steps", "6"), ("Model", "Max tokens", "96")):
+        page.get_by_role("tab", name=tab, exact=True).click()
         page.get_by_label(label, exact=True).fill(value)
         page.get_by_label(label, exact=True).press("Enter")
         walker.settle()

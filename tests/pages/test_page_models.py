@@ -19,6 +19,7 @@ from workbench.resampling import Estimate
 from workbench.run import JobState
 from workbench.store import StoredCheckpoint
 from workbench.training.record import CheckpointRecord, considered, heads_of
+from workbench.training_comparison import training_names
 from workbench.workspace import Workspace
 
 NOW = datetime(2026, 11, 2, tzinfo=UTC)
@@ -139,7 +140,7 @@ def test_promote_and_demote(golden: Workspace, measured: str, open_page: OpenPag
 def test_the_holdout_is_looked_at_once_a_visit(golden: Workspace, measured: str, open_page: OpenPage) -> None:
     page = open_page("models", split="holdout")
     assert page.dataframe[0].value["κ"].tolist() == [0.52]
-    assert "It was looked at 1 times so far" in page.warning[0].value
+    assert "Runs and models looked at so far: 1, by 1 person." in page.warning[0].value
     page.run()
     looks = golden.store.looks("bakers")
     assert (looks["run_id"].tolist(), looks["place"].tolist()) == ([measured], ["Models"])
@@ -162,6 +163,19 @@ def test_export_says_why_it_cannot(golden: Workspace, measured: str, open_page: 
     assert not page.exception
     assert len(page.error) == 1  # the sample's weights are none
     assert not (golden.settings.home / "exports" / measured).exists()
+
+
+def test_every_training_has_a_name_of_its_own(space: Workspace) -> None:
+    for job_id in ("job-1-same", "job-2-same", "job-3-else"):
+        spec, folder = jobs.prepare(
+            space, "training", job_id=job_id, title="fit-mini on fit v1", author="anna", payload={}
+        )
+        space.store.save_job(spec, str(folder.path), "local:0:0")
+    names = training_names(space.store.jobs("training"))
+    assert len(set(names.values())) == 3
+    # Where the ends of two ids are the same too, the whole id is said.
+    assert names["job-1-same"] == "fit-mini on fit v1 (job-1-same)"
+    assert training_names(space.store.jobs("training")[:1]) == {"job-3-else": "fit-mini on fit v1"}
 
 
 def test_trainings_side_by_side(space: Workspace, open_page: OpenPage) -> None:

@@ -85,17 +85,18 @@ def chosen_board(policy: str) -> Board:
 
 
 def look(found: Board) -> None:
-    """Write down a look at the holdout once a visit, and say how often it was looked at."""
+    """Write down a look at the holdout once a visit, and say how much was looked at so far."""
     space = widgets.workspace()
     seen = st.session_state.setdefault("_models_looked", set())
     mark = found.policy, found.ground.label
     if mark not in seen:
         seen.add(mark)
         model_board.record_board_looks(space, found, widgets.who(), "Models")
-    looks = len(space.store.looks(found.ground.golden))
+    looks = space.store.looks(found.ground.golden)
+    people = markup.several(looks["who"].nunique(), "person", "people")
     st.warning(
-        f"You are looking at the holdout of {found.ground.golden}. It was looked at {looks:,} times so far; the more often, "
-        "the less its figures mean.",
+        f"You are looking at the holdout of {markup.plain(found.ground.golden)}. Runs and models looked at so far: "
+        f"{len(looks):,}, by {people}. The more often it is looked at, the less its figures mean.",
         icon=":material/visibility:",
     )
 

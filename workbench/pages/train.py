@@ -31,7 +31,10 @@ def page() -> None:
         return
     job_id = widgets.open_row(
         job_table(found), [job.spec.id for job in found], "job",
-        column_config={"when": st.column_config.DatetimeColumn("when (UTC)", format="D MMM HH:mm")},
+        column_config={
+            "when": st.column_config.DatetimeColumn("when (UTC)", format="D MMM HH:mm"),
+            "error": st.column_config.TextColumn(width="medium"),
+        },
     )  # fmt: skip
     if job_id is None:
         st.caption("Select a row to open a training: its curves, its log, what it made.")

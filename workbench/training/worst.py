@@ -74,8 +74,12 @@ def write_worst(folder: Path, epoch: int, rows: Sequence[Mapping[str, Any]]) -> 
     folder.mkdir(parents=True, exist_ok=True)
     temporary = folder / f".{FILE}"
     lines = [json.dumps({"epoch": epoch, **row}, ensure_ascii=False) + "\n" for row in rows]
-    temporary.write_text("".join(lines), encoding="utf-8", errors="replace")
-    os.replace(temporary, folder / FILE)
+    try:
+        temporary.write_text("".join(lines), encoding="utf-8", errors="replace")
+        os.replace(temporary, folder / FILE)
+    except BaseException:  # a full disk leaves half of it
+        temporary.unlink(missing_ok=True)
+        raise
 
 
 def _rounded(values: Tensor) -> list[float]:
