@@ -209,7 +209,7 @@ def learning_curves(rows: Sequence[Mapping[str, Any]]) -> go.Figure:
             line={"width": 1, "color": "rgba(47,111,143,0.35)"}, hovertemplate="step %{x}: %{y:.3f}<extra></extra>",
         )  # fmt: skip
         figure.add_scatter(
-            x=[row["step"] for row in steps], y=_smooth(losses), mode="lines", name="smoothed",
+            x=[row["step"] for row in steps], y=smoothed(losses), mode="lines", name="smoothed",
             line={"width": 2, "color": "#2f6f8f"}, hoverinfo="skip",
         )  # fmt: skip
     evals = [row for row in rows if row.get("eval_loss") is not None]
@@ -230,14 +230,14 @@ def _step_of(row: Mapping[str, Any], steps: Sequence[Mapping[str, Any]]) -> floa
     return max(mine, default=0)
 
 
-def _smooth(values: Any, weight: float = 0.85) -> Any:
-    """Exponential moving average with the bias of its start removed."""
-    smoothed, total, norm = [], 0.0, 0.0
+def smoothed(values: Any, weight: float = 0.85) -> Any:
+    """Return the exponential moving average of values, with the bias of its start removed."""
+    found, total, norm = [], 0.0, 0.0
     for value in values:
         total = weight * total + (1 - weight) * value
         norm = weight * norm + (1 - weight)
-        smoothed.append(total / norm)
-    return smoothed
+        found.append(total / norm)
+    return found
 
 
 def eval_kappas(rows: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> go.Figure:

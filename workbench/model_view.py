@@ -198,7 +198,7 @@ def export(checkpoint: StoredCheckpoint, row: BoardRow) -> None:
     st.html('<div class="wb-eyebrow">export</div>')
     place = model_export.exports_folder(widgets.workspace()) / checkpoint.id
     if place.is_dir():
-        st.caption(f"Exported already: `{markup.plain(str(place))}`")
+        st.caption(markup.plain(f"Exported already: `{place}`"))
     elif row.megabytes is None:
         st.caption("Its weights are not on this machine.")
     elif row.megabytes <= model_export.HERE_MB:
@@ -217,4 +217,4 @@ def take(checkpoint: str, place: Path) -> None:
     """Export a checkpoint into the workspace's exports."""
     done = widgets.attempt(model_export.export, widgets.workspace(), checkpoint, place, author=widgets.who())
     if done is not None:
-        widgets.say("success", f"Exported to `{markup.plain(str(done.folder))}`, {done.bytes / 1e6:,.1f} MB.")
+        widgets.say("success", markup.plain(f"Exported to `{done.folder}`, {done.bytes / 1e6:,.1f} MB."))

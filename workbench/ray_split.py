@@ -10,7 +10,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -76,26 +76,26 @@ def score_with_ray(
     if not parts:
         raise BadInput(f"{source.name} has no rows.", "Choose a file with pairs.")
     schema = scoring.output_schema(load_checkpoint(checkpoint).record)
-    _connect(address)
-    began = time.monotonic()
-    rows = blank = tokens = 0
-    out.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
-    os.close(handle)
-    try:
-        with pq.ParquetWriter(name, schema) as writer:
-            for table in _graded(parts, source.resolve(), checkpoint.resolve(), split, batch, engine):
-                writer.write_table(table.select(schema.names).cast(schema))
-                rows += table.num_rows
-                blank += sum(table["blank"].to_pylist())
-                tokens += sum(table["tokens"].to_pylist())
-                say(rows, time.monotonic() - began)
-        os.chmod(name, 0o644)
-        os.replace(name, out)
-    except BaseException:
-        with suppress(FileNotFoundError):
-            os.unlink(name)
-        raise
+    with _connected(address):
+        began = time.monotonic()
+        rows = blank = tokens = 0
+        out.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=out.parent, prefix=f".{out.name}.")
+        os.close(handle)
+        try:
+            with pq.ParquetWriter(name, schema) as writer:
+                for table in _graded(parts, source.resolve(), checkpoint.resolve(), split, batch, engine):
+                    writer.write_table(table.select(schema.names).cast(schema))
+                    rows += table.num_rows
+                    blank += sum(table["blank"].to_pylist())
+                    tokens += sum(table["tokens"].to_pylist())
+                    say(rows, time.monotonic() - began)
+            os.chmod(name, 0o644)
+            os.replace(name, out)
+        except BaseException:
+            with suppress(FileNotFoundError):
+                os.unlink(name)
+            raise
     return Scored(rows, blank, tokens, time.monotonic() - began)
 
 
@@ -123,7 +123,9 @@ def _parts(source: Path) -> list[dict[str, int]]:
     return found
 
 
-def _connect(address: str) -> None:
+@contextmanager
+def _connected(address: str) -> Iterator[None]:
+    """Be connected to a cluster meanwhile. A connection of ours is ended: Ray ends a process whose cluster goes away."""
     try:
         import ray
     except ImportError as error:
@@ -131,6 +133,7 @@ def _connect(address: str) -> None:
             "Splitting over a cluster needs Ray.", "Install it with: pip install 'policy-workbench[ray]'."
         ) from error
     if ray.is_initialized():
+        yield
         return
     try:
         ray.init(address=address, log_to_driver=False)
@@ -139,6 +142,10 @@ def _connect(address: str) -> None:
             f"There is no Ray cluster at '{address}' ({str(error)[:200]}).",
             "Start it on this machine (ray start --head), or give its address.",
         ) from error
+    try:
+        yield
+    finally:
+        ray.shutdown()
 
 
 def _graded(

@@ -11,6 +11,8 @@ from workbench import charts, colours
 from workbench.training_watch import Series
 
 HEIGHT = 280
+LEGIBLE = 60
+"""Points from which curves that share a chart are smoothed, so that one can be told from another."""
 GRID = "rgba(128,128,128,0.18)"
 _MARGIN = {"l": 8, "r": 8, "t": 8, "b": 8}
 
@@ -48,14 +50,16 @@ def lines(curves: Mapping[str, Series], title: str, paint: Mapping[str, str] | N
         paint: name -> colour, for names that have one on other charts.
     """
     figure = go.Figure()
+    smooth = len(curves) > 1 and max(len(curve.steps) for curve in curves.values()) > LEGIBLE
     for name, curve in curves.items():
+        values = charts.smoothed(curve.values) if smooth else curve.values
         figure.add_scatter(
-            x=curve.steps, y=curve.values, mode="lines", name=name, showlegend=len(curves) > 1,
+            x=curve.steps, y=values, mode="lines", name=name, showlegend=len(curves) > 1,
             line={"width": 1.4, "color": (paint or {}).get(name) or colours.judge_colour(name, list(curves))},
             hovertemplate=f"{name}, step %{{x}}: %{{y:.4g}}<extra></extra>",
         )  # fmt: skip
     figure.update_xaxes(title="step", showgrid=False)
-    figure.update_yaxes(title=title, gridcolor=GRID, rangemode="tozero")
+    figure.update_yaxes(title=f"{title}, smoothed" if smooth else title, gridcolor=GRID, rangemode="tozero")
     return _framed(figure)
 
 

@@ -25,6 +25,8 @@ from workbench.store import StoredJob
 from workbench.training_watch import Series, Watched
 
 LOG_LINES = 300
+POINTS = 240
+"""Of a curve: a chart is about 500 pixels wide, and all are sent again every few seconds."""
 _QUIET: dict[str, Any] = {"config": {"displayModeBar": False}}
 _NAMED = frozenset(
     {"loss", "lr", "pairs_per_s", "tokens_per_s", "padding", "grad_norm", "gpu_memory_gb", "gpu_utilisation"}
@@ -43,7 +45,7 @@ def follow(job_id: str) -> None:
 def draw(job_id: str) -> None:
     """Draw how far a training is, what can be done with it, and what there is to see of it."""
     try:
-        watched = training_watch.watch(widgets.workspace(), job_id)
+        watched = training_watch.watch(widgets.workspace(), job_id, points=POINTS)
     except WorkbenchError as error:
         st.error(markup.problem(error))
         return
@@ -58,15 +60,18 @@ def draw(job_id: str) -> None:
         if watched.stopping_after_epoch:
             st.caption("It ends with the epoch that it is in.")
     newest(watched)
-    curves, pairs, log, recipe = st.tabs(["Curves", "Best and worst pairs", "Log", "Recipe and command"])
-    with curves:
-        draw_curves(watched)
-    with pairs:
-        train_pairs.draw(watched.job)
-    with log:
-        draw_log(watched.job)
-    with recipe:
-        draw_recipe(watched.job)
+    parts = {
+        "Curves": lambda: draw_curves(watched),
+        "Best and worst pairs": lambda: train_pairs.draw(watched.job),
+        "Log": lambda: draw_log(watched.job),
+        "Recipe and command": lambda: draw_recipe(watched.job),
+    }
+    # Only the open one is drawn: what nobody looks at is not sent again every few seconds.
+    tabs = st.tabs(list(parts), key="show", on_change="rerun", bind="query-params")
+    for tab, show in zip(tabs, parts.values(), strict=True):
+        if tab.open:
+            with tab:
+                show()
 
 
 def head(watched: Watched) -> None:

@@ -39,7 +39,8 @@ def test_the_contract_and_the_cases_of_ray_against_a_real_head(tmp_path: Path) -
     files = [str(HERE / name) for name in ("test_contract.py", "ray_cases.py")]
     run = f"ip link set lo up && exec {sys.executable} -m pytest -x -p no:cacheprovider {' '.join(files)}"
     done = subprocess.run([*network, run], env=environ, capture_output=True, text=True, timeout=600)
-    assert done.returncode == 0, done.stdout[-6000:] + done.stderr[-2000:]
+    if done.returncode:
+        pytest.fail(done.stdout[-6000:] + done.stderr[-2000:], pytrace=False)
     assert " passed" in done.stdout
     assert "skipped" not in done.stdout
 

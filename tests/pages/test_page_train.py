@@ -25,6 +25,7 @@ backbone: some/model
 data: {golden: bakers, validation: 0}
 schedule: {epochs: 3, batch_size: 4, learning_rate: 0.0003}
 """
+PAIRS = "Best and worst pairs"
 CONFIG = {
     "model_type": "bert",
     "hidden_size": 4,
@@ -384,7 +385,7 @@ def test_the_log_is_searched_and_matches_are_counted(ready: Workspace, open_page
     launched = train(ready)
     log = folder_of(ready, launched.job_id).path / "log.txt"
     log.write_text("10:00 first\n10:01 epoch 1\n10:02 Epoch 2\n")
-    page = open_page("train", job=launched.job_id)
+    page = open_page("train", job=launched.job_id, show="Log")
     page.text_input(key="log").set_value("epoch").run()
     assert "2 lines that match" in text_of(page)
     assert "10:01 epoch 1\n10:02 Epoch 2" in [code.value for code in page.code]
@@ -407,14 +408,14 @@ def test_the_worst_and_the_best_pairs_are_shown_with_texts_target_and_answer(
     ]
     artifacts = folder_of(ready, launched.job_id).artifacts
     (artifacts / "worst.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
-    page = open_page("train", job=launched.job_id)
+    page = open_page("train", job=launched.job_id, show=PAIRS)
     said = text_of(page)
     assert said.index("Far off") < said.index("Near")
     assert "Baker &lt;b&gt;" in said
     assert "wanted <b>2</b>" in said
     assert "said <b>0</b>" in said
     assert "Evaluation after epoch 2." in said
-    best = open_page("train", job=launched.job_id, pairs="Best first")
+    best = open_page("train", job=launched.job_id, show=PAIRS, pairs="Best first")
     said = text_of(best)
     assert said.index("Near") < said.index("Far off")
 
