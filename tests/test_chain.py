@@ -53,6 +53,8 @@ def space(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Workspace
         shutil.copytree(ROOT / folder / "job-match", tmp_path / folder / "job-match")
     for name, value in {"ROOT": tmp_path, "HOME": tmp_path / "var", "USER": "Ida"}.items():
         monkeypatch.setenv(f"WORKBENCH_{name}", str(value))
+    # Beside other tests, threads that wait for each other cost more than they give.
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
     for name in ("DATABASE_URL", "EXECUTOR"):
         monkeypatch.setenv(f"WORKBENCH_{name}", "")
     opened = open_workspace()
