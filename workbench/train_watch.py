@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import html
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import streamlit as st
@@ -60,7 +60,7 @@ def draw(job_id: str) -> None:
         if watched.stopping_after_epoch:
             st.caption("It ends with the epoch that it is in.")
     newest(watched)
-    parts = {
+    parts: dict[str, Callable[[], None]] = {
         "Curves": lambda: draw_curves(watched),
         "Best and worst pairs": lambda: train_pairs.draw(watched.job),
         "Log": lambda: draw_log(watched.job),
