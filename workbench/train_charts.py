@@ -11,6 +11,8 @@ from workbench import charts, colours
 from workbench.training_watch import Series
 
 HEIGHT = 280
+EVALUATIONS, MARKED = 120, 30
+"""Evaluations that a chart shows, and up to which each has a mark."""
 LEGIBLE = 60
 """Points from which curves that share a chart are smoothed, so that one can be told from another."""
 GRID = "rgba(128,128,128,0.18)"
@@ -22,15 +24,14 @@ def loss_curve(curve: Series | None, evals: Sequence[Mapping[str, Any]]) -> go.F
     rows = [] if curve is None else list(zip(curve.steps, curve.values, strict=True))
     steps = [{"step": step, "loss": value} for step, value in rows]
     # The validation rows carry the step that they follow.
-    return _framed(
-        charts.learning_curves([*steps, *[row for row in evals if row.get("eval_loss") is not None]])
-    )
+    known = [row for row in evals if row.get("eval_loss") is not None]
+    return _framed(_plain(charts.learning_curves([*steps, *_some(known)]), known))
 
 
 def quality(evals: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> go.Figure:
     """Return κ of each dimension on the validation queries by epoch, and the click head's AUC."""
-    figure = charts.eval_kappas(evals, titles)
-    clicks = [row for row in evals if row.get("@click.auc") is not None]
+    figure = charts.eval_kappas(_some(evals), titles)
+    clicks = [row for row in _some(evals) if row.get("@click.auc") is not None]
     if clicks:
         figure.add_scatter(
             x=[row["epoch"] for row in clicks], y=[row["@click.auc"] for row in clicks], mode="lines+markers",
@@ -38,7 +39,21 @@ def quality(evals: Sequence[Mapping[str, Any]], titles: Mapping[str, str]) -> go
             hovertemplate="AUC of clicks: %{y:.3f}<extra></extra>",
         )  # fmt: skip
         figure.update_yaxes(title="κ, and AUC of clicks")
-    return _framed(figure)
+    return _framed(_plain(figure, evals))
+
+
+def _some(evals: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Return the evaluations, at most ``EVALUATIONS`` at equal distances, the newest among them."""
+    apart = -(-len(evals) // EVALUATIONS) or 1
+    return list(evals[::-1][::apart][::-1])
+
+
+def _plain(figure: go.Figure, evals: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Leave out the marks of evaluations where there are too many to tell one from another."""
+    if len(evals) > MARKED:
+        figure.update_traces(mode="lines")
+        figure.update_xaxes(dtick=None)
+    return figure
 
 
 def lines(curves: Mapping[str, Series], title: str, paint: Mapping[str, str] | None = None) -> go.Figure:
@@ -59,7 +74,12 @@ def lines(curves: Mapping[str, Series], title: str, paint: Mapping[str, str] | N
             hovertemplate=f"{name}, step %{{x}}: %{{y:.4g}}<extra></extra>",
         )  # fmt: skip
     figure.update_xaxes(title="step", showgrid=False)
-    figure.update_yaxes(title=f"{title}, smoothed" if smooth else title, gridcolor=GRID, rangemode="tozero")
+    figure.update_yaxes(
+        title=f"{title}, smoothed" if smooth else title,
+        gridcolor=GRID,
+        rangemode="tozero",
+        exponentformat="e",
+    )
     return _framed(figure)
 
 

@@ -27,27 +27,38 @@ from workbench.training_watch import Series, Watched
 LOG_LINES = 300
 POINTS = 240
 """Of a curve: a chart is about 500 pixels wide, and all are sent again every few seconds."""
-_QUIET: dict[str, Any] = {"config": {"displayModeBar": False}}
+Charts = list[tuple[str, Any]]
+"""Titles and Plotly figures."""
 _NAMED = frozenset(
     {"loss", "lr", "pairs_per_s", "tokens_per_s", "padding", "grad_norm", "gpu_memory_gb", "gpu_utilisation"}
 )
 """Figures of a step that are no part of the loss."""
 
 
+def draw(job_id: str, *, runs: bool) -> None:
+    """Draw one training; one that runs is drawn again and again, its charts less often than its progress.
+
+    A browser takes much longer to draw charts than anything else here.
+    """
+    if runs:
+        st.fragment(follow, run_every=2)(job_id)
+        st.fragment(parts, run_every=8)(job_id)
+    else:
+        progress(job_id)
+        parts(job_id)
+
+
 def follow(job_id: str) -> None:
-    """Draw a training that runs; meant for a fragment that is drawn again and again."""
-    space = widgets.workspace()
-    if jobs.collect(space):
+    """Draw how far a training is; all of the page when it has ended."""
+    if jobs.collect(widgets.workspace()):
         st.rerun()
-    draw(job_id)
+    progress(job_id)
 
 
-def draw(job_id: str) -> None:
-    """Draw how far a training is, what can be done with it, and what there is to see of it."""
-    try:
-        watched = training_watch.watch(widgets.workspace(), job_id, points=POINTS)
-    except WorkbenchError as error:
-        st.error(markup.problem(error))
+def progress(job_id: str) -> None:
+    """Draw how far a training is, what can be done with it, and its newest figures."""
+    watched = watch(job_id)
+    if watched is None:
         return
     head(watched)
     if watched.state.error:
@@ -60,15 +71,29 @@ def draw(job_id: str) -> None:
         if watched.stopping_after_epoch:
             st.caption("It ends with the epoch that it is in.")
     newest(watched)
-    parts: dict[str, Callable[[], None]] = {
-        "Curves": lambda: draw_curves(watched),
-        "Best and worst pairs": lambda: train_pairs.draw(watched.job),
-        "Log": lambda: draw_log(watched.job),
-        "Recipe and command": lambda: draw_recipe(watched.job),
+
+
+def watch(job_id: str) -> Watched | None:
+    """Return what there is to see of a training; where it cannot be read, say why."""
+    try:
+        return training_watch.watch(widgets.workspace(), job_id, points=POINTS)
+    except WorkbenchError as error:
+        st.error(markup.problem(error))
+        return None
+
+
+def parts(job_id: str) -> None:
+    """Draw the curves, the pairs, the log and the recipe, of which only the open one is drawn and sent."""
+    shown: dict[str, Callable[[], None]] = {
+        "Curves": lambda: draw_curves(job_id, main_charts),
+        "By head": lambda: draw_curves(job_id, head_charts),
+        "Speed and gradient": lambda: draw_curves(job_id, speed_charts),
+        "Best and worst pairs": lambda: train_pairs.draw(widgets.workspace().store.job(job_id)),
+        "Log": lambda: draw_log(widgets.workspace().store.job(job_id)),
+        "Recipe and command": lambda: draw_recipe(widgets.workspace().store.job(job_id)),
     }
-    # Only the open one is drawn: what nobody looks at is not sent again every few seconds.
-    tabs = st.tabs(list(parts), key="show", on_change="rerun", bind="query-params")
-    for tab, show in zip(tabs, parts.values(), strict=True):
+    tabs = st.tabs(list(shown), key="show", on_change="rerun", bind="query-params")
+    for tab, show in zip(tabs, shown.values(), strict=True):
         if tab.open:
             with tab:
                 show()
@@ -123,56 +148,79 @@ def _text(value: Any, form: str) -> str | None:
     return None if value is None else format(value, form)
 
 
-def draw_curves(watched: Watched) -> None:
-    """Draw the curves that the training reports, two beside each other."""
-    found = watched.curves
-    if not found and not watched.evals:
-        if watched.state.status in ("queued", "running"):
-            st.caption("The curves appear with the first step.")
-        else:
-            st.caption("It ended before its first step.")
+def draw_curves(job_id: str, charts_of: Callable[[Watched, dict[str, str]], Charts]) -> None:
+    """Draw some of the curves that a training reports, two beside each other."""
+    watched = watch(job_id)
+    if watched is None:
+        return
+    under_way = watched.state.status in ("queued", "running")
+    if not watched.curves and not watched.evals:
+        st.caption(
+            "The curves appear with the first step." if under_way else "It ended before its first step."
+        )
         return
     store, payload = widgets.workspace().store, watched.job.spec.payload
     run = store.run(payload["run_id"])
-    titles = markup.titles(store.policy(run.policy, run.policy_version)) | {"@click": "Clicks"}
+    charts = charts_of(watched, markup.titles(store.policy(run.policy, run.policy_version)))
+    for i in range(0, len(charts), 2):
+        for column, (title, figure) in zip(st.columns(2, gap="medium"), charts[i : i + 2], strict=False):
+            with column:
+                st.html(f'<div class="wb-eyebrow">{html.escape(title)}</div>')
+                st.plotly_chart(figure, key=f"chart_{title}", config={"displayModeBar": False})
+    if not charts:
+        st.caption("This training reports no such figures.")
+    elif not watched.evals:
+        st.caption("κ on the validation queries appears after the first evaluation.")
+
+
+def main_charts(watched: Watched, titles: dict[str, str]) -> Charts:
+    """Return the loss, the quality on the validation queries, and the loss by what is learnt."""
+    found = watched.curves
     charts = [("Loss", train_charts.loss_curve(found.get("loss"), watched.evals))]
-    if any(
-        name.endswith((".kappa", ".auc")) for row in watched.evals for name, v in row.items() if v is not None
-    ):
+    known = {name for row in watched.evals for name, value in row.items() if value is not None}
+    if any(name.endswith((".kappa", ".auc")) for name in known):
         charts.append(("Quality on the validation queries", train_charts.quality(watched.evals, titles)))
-    parts = {name: curve for name, curve in found.items() if "." not in name and name not in _NAMED}
-    if len(parts) > 1:
-        words = {name: name.removeprefix("loss_").replace("_", " ") for name in parts}
-        charts.append(("Loss by what is learnt", train_charts.lines(_renamed(parts, words), "loss")))
-    for suffix, title in ((".loss", "Loss by head"), (".grad_norm", "Gradient by head")):
-        heads = {name: curve for name, curve in found.items() if name.endswith(suffix)}
-        if heads:
-            keys = {name: name.removesuffix(suffix) for name in heads}
-            words = {name: titles.get(key, key) for name, key in keys.items()}
-            # The colour that the dimension has beside it, in the chart of its quality.
-            paint = {titles[k]: colours.judge_colour(k, list(titles)) for k in keys.values() if k in titles}
-            figure = train_charts.lines(_renamed(heads, words), suffix[1:].replace("_", " "), paint)
-            charts.append((title, figure))
-    for name, title, unit in (
+    kinds = {name: curve for name, curve in found.items() if "." not in name and name not in _NAMED}
+    if len(kinds) > 1:
+        words = {name: name.removeprefix("loss_").replace("_", " ") for name in kinds}
+        charts.append(("Loss by what is learnt", train_charts.lines(_renamed(kinds, words), "loss")))
+    return charts
+
+
+def head_charts(watched: Watched, titles: dict[str, str]) -> Charts:
+    """Return the loss and the gradient of each head, in the colours of the chart of quality."""
+    paint = {title: colours.judge_colour(key, list(titles)) for key, title in titles.items()}
+    words = titles | {"@click": "Clicks"}
+    charts = []
+    for suffix, title, unit in (
+        (".loss", "Loss by head", "loss"),
+        (".grad_norm", "Gradient by head", "norm"),
+    ):
+        keys = {name: name.removesuffix(suffix) for name in watched.curves if name.endswith(suffix)}
+        if keys:
+            named = _renamed(watched.curves, {name: words.get(key, key) for name, key in keys.items()})
+            charts.append((title, train_charts.lines(named, unit, paint)))
+    return charts
+
+
+def speed_charts(watched: Watched, titles: dict[str, str]) -> Charts:
+    """Return the learning rate, the throughput, the gradient, and the GPU's figures where there is one."""
+    known = (
         ("lr", "Learning rate", "learning rate"),
         ("pairs_per_s", "Throughput", "pairs a second"),
         ("grad_norm", "Gradient", "norm before clipping"),
         ("gpu_memory_gb", "GPU memory", "GB"),
         ("gpu_utilisation", "GPU in use", "share of the time"),
-    ):
-        if name in found:
-            charts.append((title, train_charts.lines({title: found[name]}, unit)))
-    for i in range(0, len(charts), 2):
-        for column, (title, figure) in zip(st.columns(2, gap="medium"), charts[i : i + 2], strict=False):
-            with column:
-                st.html(f'<div class="wb-eyebrow">{html.escape(title)}</div>')
-                st.plotly_chart(figure, key=f"chart_{title}", **_QUIET)
-    if not watched.evals:
-        st.caption("κ on the validation queries appears after the first evaluation.")
+    )
+    return [
+        (title, train_charts.lines({title: watched.curves[name]}, unit))
+        for name, title, unit in known
+        if name in watched.curves
+    ]
 
 
 def _renamed(found: Mapping[str, Series], names: Mapping[str, str]) -> dict[str, Series]:
-    return {names[name]: curve for name, curve in found.items()}
+    return {shown: found[name] for name, shown in names.items()}
 
 
 def draw_log(job: StoredJob) -> None:
@@ -187,10 +235,14 @@ def draw_log(job: StoredJob) -> None:
             f"Nothing in the log says '{markup.plain(wanted)}'." if wanted else "Nothing was logged yet."
         )
         return
-    with st.container(height=320, border=False, autoscroll=True):
+    with st.container(height=320 if len(found) > 12 else "content", border=False, autoscroll=True):
         st.code("\n".join(found[-LOG_LINES:]), language=None, wrap_lines=True)
-    said = f"{markup.several(len(found), 'line')}{' that match' if wanted else ', newest last'}"
-    st.caption(f"{said}, of `{job.folder}/log.txt`.")
+    said = (
+        markup.several(len(found), "match", "matches")
+        if wanted
+        else f"{markup.several(len(found), 'line')}, newest last"
+    )
+    st.caption(f"{said}, of the last lines of `{job.folder}/log.txt`.")
 
 
 def draw_recipe(job: StoredJob) -> None:

@@ -387,7 +387,7 @@ def test_the_log_is_searched_and_matches_are_counted(ready: Workspace, open_page
     log.write_text("10:00 first\n10:01 epoch 1\n10:02 Epoch 2\n")
     page = open_page("train", job=launched.job_id, show="Log")
     page.text_input(key="log").set_value("epoch").run()
-    assert "2 lines that match" in text_of(page)
+    assert "2 matches" in text_of(page)
     assert "10:01 epoch 1\n10:02 Epoch 2" in [code.value for code in page.code]
 
 
@@ -425,3 +425,20 @@ def test_damaged_metrics_are_one_sentence(ready: Workspace, open_page: OpenPage)
     (folder_of(ready, launched.job_id).path / "metrics.jsonl").write_text("{broken\n")
     page = open_page("train", job=launched.job_id)
     assert "line 1: not JSON" in page.error[-1].value.replace("\\", "")
+
+
+def test_curves_of_heads_and_speed_are_shown_where_they_are_reported(
+    ready: Workspace, open_page: OpenPage
+) -> None:
+    launched = train(ready)
+    row = {"step": 1, "epoch": 1, "loss": 1.5, "lr": 0.1, "skills.loss": 1.0, "wishes.loss": 2.0}
+    (folder_of(ready, launched.job_id).path / "metrics.jsonl").write_text(json.dumps(row) + "\n")
+
+    def titles(show: str) -> list[str]:
+        said = text_of(open_page("train", job=launched.job_id, show=show))
+        names = ("Loss", "Loss by head", "Gradient by head", "Learning rate", "GPU memory", "GPU in use")
+        return [name for name in names if f'<div class="wb-eyebrow">{name}</div>' in said]
+
+    assert titles("Curves") == ["Loss"]
+    assert titles("By head") == ["Loss by head"]
+    assert titles("Speed and gradient") == ["Learning rate"]

@@ -9,6 +9,9 @@ from workbench import job_cards, jobs, markup, train_form, train_sweeps, train_w
 from workbench.run import Run
 from workbench.store import StoredCheckpoint, StoredJob
 
+LOW = 215
+"""Pixels of a table that shows five rows and scrolls."""
+
 
 def page() -> None:
     """Draw the page from top to bottom."""
@@ -29,12 +32,15 @@ def page() -> None:
             "Nothing was trained yet.", "Choose a recipe above and launch it; the page then follows it."
         )
         return
+    # With one open, a long table would push it out of sight.
+    height = LOW if "job" in st.query_params and len(found) > 5 else "auto"
     job_id = widgets.open_row(
         job_table(found), [job.spec.id for job in found], "job",
         column_config={
             "when": st.column_config.DatetimeColumn("when (UTC)", format="D MMM HH:mm"),
             "error": st.column_config.TextColumn(width="medium"),
         },
+        height=height,
     )  # fmt: skip
     if job_id is None:
         st.caption("Select a row to open a training: its curves, its log, what it made.")
@@ -42,9 +48,9 @@ def page() -> None:
         return
     job = next(job for job in found if job.spec.id == job_id)
     if job.final is None:
-        st.fragment(train_watch.follow, run_every=2)(job_id)
+        train_watch.draw(job_id, runs=True)
     else:
-        train_watch.draw(job_id)
+        train_watch.draw(job_id, runs=False)
         outcome(job)
 
 
