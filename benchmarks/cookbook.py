@@ -233,6 +233,7 @@ def fold(
     from workbench.training.teaching import teach
 
     rules, began = policy(), time.monotonic()
+    whole_run = not (work / f"{number}-policy-pool").exists()  # else its time says nothing
     train = [r for r in rated if r.query not in held]
     test = [r for r in rated if r.query in held]
     say(f"fold {number}: {len(train)} pairs to learn from, {len(test)} held out ({len(held)} queries)")
@@ -331,6 +332,8 @@ def fold(
     distilled = student("student", taught_by, ["policy", "click"], teacher)
     lessons = taught(distilled, [teacher, clicks])
     folders = {
+        "teacher of the baseline's pool": of_pool,
+        "policy teacher after the raters": first,
         "policy teacher": teacher,
         "click teacher": clicks,
         "student of both": trained(distilled, lessons, teacher),
@@ -354,7 +357,7 @@ def fold(
         size(load_checkpoint(folders[name]).scorer, 48) for name in ("policy teacher", "student of both")
     )
     facts = {
-        "pool": len(pool), "seconds": time.monotonic() - began, "compute": small.compute / whole.compute,
+        "pool": len(pool), "seconds": time.monotonic() - began if whole_run else None, "compute": small.compute / whole.compute,
         "parameters": [whole.parameters, small.parameters],
     }  # fmt: skip
     return pd.concat(rows), facts
@@ -399,7 +402,6 @@ def main() -> None:
     parser.add_argument("--results", type=Path, help="Markdown file whose section 'Cookbook' is written")
     given = parser.parse_args()
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    began = time.monotonic()
     with tempfile.TemporaryDirectory() as scratch:
         work = given.work or Path(scratch)
         work.mkdir(parents=True, exist_ok=True)
@@ -408,12 +410,11 @@ def main() -> None:
         dealt = np.random.default_rng(0).permutation(len(queries))
         done = [
             fold(k, rated, products, {queries[i] for i in dealt[k :: given.folds]}, work, given.pool)
-            for k in given.only or range(given.folds)
+            for k in (range(given.folds) if given.only is None else given.only)
         ]
-    minutes = (time.monotonic() - began) / 60
     text = figures.report(
-        pd.concat([rows for rows, _ in done]), [facts for _, facts in done], minutes=minutes,
-        machine=f"{platform.machine()}, {os.cpu_count()} cores",
+        pd.concat([rows for rows, _ in done]), [facts for _, facts in done],
+        folds=given.folds, machine=f"{platform.machine()}, {os.cpu_count()} cores",
     )  # fmt: skip
     print(text)
     if given.work:

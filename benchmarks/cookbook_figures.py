@@ -96,15 +96,16 @@ def claim(words: str, values: Floats, least: float) -> str:
     return f"| {words} | {told(values)} | {least:g} | {verdict} |"
 
 
-def report(rows: pd.DataFrame, facts: Sequence[dict[str, Any]], *, minutes: float, machine: str) -> str:
+def report(rows: pd.DataFrame, facts: Sequence[dict[str, Any]], *, folds: int, machine: str) -> str:
     """Return the section as Markdown."""
     found = Figures(rows)
+    minutes = [fact["seconds"] / 60 for fact in facts if fact["seconds"] is not None]
+    took = f"Minutes a fold: {', '.join(f'{m:.0f}' for m in minutes)}, on {machine}." if minutes else ""
     both, policy, click = "student of both", "policy teacher", "click teacher"
     lines = [
-        f"{len(found.queries)} held-out queries of {len(facts)} folds, {len(found.rows[policy]):,} pairs; pools of "
+        f"{len(found.queries)} held-out queries of {len(facts)} folds out of {folds}, {len(found.rows[policy]):,} pairs; pools of "
         f"{', '.join(format(fact['pool'], ',') for fact in facts)} pairs. Clicks are *simulated*. A student's compute a pair is "
-        f"{facts[0]['compute']:.3f} of its teacher's (layers and MLP counted, embeddings not). {minutes:.0f} minutes on "
-        f"{machine}.",
+        f"{facts[0]['compute']:.3f} of its teacher's (layers and MLP counted, embeddings not). {took}",
         "",
         "| model | quadratic κ | NDCG@10 | click AUC | mix |",
         "|---|---|---|---|---|",
@@ -119,6 +120,16 @@ def report(rows: pd.DataFrame, facts: Sequence[dict[str, Any]], *, minutes: floa
         claim(
             "policy teacher's κ minus the baseline judge's",
             found.kappa(policy) - found.kappa("baseline judge"),
+            0,
+        ),
+        claim(
+            "policy teacher's κ minus that of the teacher of the baseline's pool",
+            found.kappa(policy) - found.kappa("teacher of the baseline's pool"),
+            0,
+        ),
+        claim(
+            "policy teacher's κ minus that after the raters alone",
+            found.kappa(policy) - found.kappa("policy teacher after the raters"),
             0,
         ),
         claim("click teacher's AUC minus the policy teacher's", found.auc(click) - found.auc(policy), 0),

@@ -29,6 +29,8 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+from scoring import FIELDS
+from scoring import policy as policy_of_ratings
 
 from workbench.confusion import confusions, kappa_quadratic, unless_one_class
 from workbench.documents import read_golden, read_policy, read_recipe
@@ -42,7 +44,6 @@ from workbench.run import Verdict
 from workbench.training.data import Example, build_examples
 
 RESAMPLES, SEED = 2000, 0
-FIELDS = ["title", "supplier", "product_type", "short_description", "features"]
 _kappa = unless_one_class(kappa_quadratic)
 
 
@@ -107,20 +108,6 @@ class Steps:
     def stopping_after_epoch(self) -> bool:
         """Never."""
         return False
-
-
-def product_policy() -> Policy:
-    """One dimension, 0 to 3."""
-    levels = [{"value": v, "name": str(v), "criteria": ""} for v in range(4)]
-    return Policy.model_validate(
-        {
-            "policy": "product-search", "version": 1, "title": "Product search", "message": "Benchmark",
-            "author": "benchmark", "published_at": "2026-01-01T00:00:00Z",
-            "pair": {"query": {"name": "search", "fields": ["query"]}, "document": {"name": "product", "fields": FIELDS}},
-            "dimensions": [{"key": "relevance", "title": "Relevance", "question": "Relevant?", "levels": levels}],
-            "overall": {"combine": "weighted_mean", "cut_points": [0.5, 1.5, 2.5]},
-        }
-    )  # fmt: skip
 
 
 def rated_examples(pairs: Path, products: Path) -> list[Example]:
@@ -375,7 +362,7 @@ def main() -> None:
         policy = read_policy(given.policy_file)
         examples = dev_examples(policy, given.folder)
     else:
-        policy, examples = product_policy(), rated_examples(given.pairs, given.products)
+        policy, examples = policy_of_ratings(), rated_examples(given.pairs, given.products)
     points = given.point or [Point(recipe.max_tokens // part, {}) for part in (1, 2, 4, 8)]
     if given.quick:
         points = [points[0], points[-1]]

@@ -12,16 +12,15 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from functools import lru_cache
-from importlib import resources
 from typing import Any
-
-from jinja2 import StrictUndefined, Template
-from jinja2.sandbox import SandboxedEnvironment
 
 from workbench.golden import NOT_APPLICABLE, Pair
 from workbench.identity import canonical_json, content_hash
 from workbench.policy import Body, Dimension
+from workbench.prompt_template import render, source
 from workbench.run import Judgement
+
+TEMPLATE = "judge.jinja2"
 
 Message = dict[str, str]
 
@@ -98,7 +97,7 @@ def fence_of(policy: Body, pair: Pair) -> str:
 
 def template_hash() -> str:
     """Return the identity of the prompt template, for the record of a run."""
-    return content_hash("template", _source())
+    return content_hash("template", source(TEMPLATE))
 
 
 def reply_schema(policy: Body) -> dict[str, Any]:
@@ -164,24 +163,8 @@ def seen(text: str) -> str:
     return _UNSEEN.sub("", text).replace("<|", "< |")
 
 
-@lru_cache(maxsize=1)
-def _source() -> str:
-    return (resources.files("workbench") / "templates" / "judge.jinja2").read_text(encoding="utf-8")
-
-
-@lru_cache(maxsize=1)
-def _template() -> Template:
-    # Plain text for a model: HTML escaping would change what is judged. The sandbox and StrictUndefined guard
-    # against a template that somebody edited; policy and pair are values and are never read as templates.
-    environment = SandboxedEnvironment(
-        undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(_source())
-
-
 def _render(block: str, **values: Any) -> str:
-    template = _template()
-    return "".join(template.blocks[block](template.new_context(values))).strip()
+    return render(TEMPLATE, block, **values)
 
 
 def closed_object(properties: dict[str, Any]) -> dict[str, Any]:

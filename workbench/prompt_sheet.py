@@ -10,18 +10,17 @@ import hashlib
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cached_property, lru_cache
-from importlib import resources
+from functools import cached_property
 from typing import Any, TypeVar
-
-from jinja2 import StrictUndefined, Template
-from jinja2.sandbox import SandboxedEnvironment
 
 from workbench.golden import Pair
 from workbench.identity import content_hash
 from workbench.policy import Body, Dimension
 from workbench.prompt import closed_object, fence_of, fields, reply_schema, seen, system_prompt
 from workbench.prompt_mode import PromptMode, Reason
+from workbench.prompt_template import render, source
+
+TEMPLATE = "judge_modes.jinja2"
 
 Item = TypeVar("Item", int, str)
 
@@ -129,7 +128,7 @@ def label_of(place: int) -> str:
 
 def template_hash() -> str:
     """Return the identity of the template of the modes, for the record of a run that is not in the default."""
-    return content_hash("template", _source())
+    return content_hash("template", source(TEMPLATE))
 
 
 def _asked(policy: Body, keys: Sequence[str], mode: PromptMode, variant: int) -> Body:
@@ -184,20 +183,5 @@ def _digest(seed: int, what: str) -> str:
     return hashlib.sha256(f"{seed}|{what}".encode()).hexdigest()
 
 
-@lru_cache(maxsize=1)
-def _source() -> str:
-    return (resources.files("workbench") / "templates" / "judge_modes.jinja2").read_text(encoding="utf-8")
-
-
-@lru_cache(maxsize=1)
-def _template() -> Template:
-    # As in workbench.prompt: plain text for a model, and policy and pairs are values, never templates.
-    environment = SandboxedEnvironment(
-        undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(_source())
-
-
 def _render(block: str, **values: Any) -> str:
-    template = _template()
-    return "".join(template.blocks[block](template.new_context(values))).strip()
+    return render(TEMPLATE, block, **values)

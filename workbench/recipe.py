@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
@@ -193,3 +193,16 @@ class RecipeFile(Value):
     """Wrapper that lets a recipe of either kind be validated from plain data."""
 
     root: Recipe
+
+
+def flat_fields(recipe: TrainedRecipe) -> dict[str, Any]:
+    """Return dotted name -> value, as plain data, of every field of a recipe; a part that is left out is None."""
+
+    def flat(data: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
+        for key, value in data.items():
+            if isinstance(value, dict):
+                yield from flat(value, f"{prefix}{key}.")
+            else:
+                yield prefix + key, value
+
+    return dict(flat(recipe.model_dump(mode="json"), ""))

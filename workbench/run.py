@@ -365,3 +365,24 @@ class Reporter(Protocol):
     def stopping_after_epoch(self) -> bool:
         """Whether somebody asked a training to end with the epoch that it is in."""
         ...
+
+
+class Silent:
+    """A reporter that hears nothing and never asks to stop: for work whose progress nobody watches."""
+
+    def progress(self, done: int, total: int, note: str = "") -> None:
+        """Do nothing."""
+
+    def metric(self, values: Mapping[str, float | int | str | None]) -> None:
+        """Do nothing."""
+
+    def log(self, line: str) -> None:
+        """Do nothing."""
+
+    def stopping(self) -> bool:
+        """Never."""
+        return False
+
+    def stopping_after_epoch(self) -> bool:
+        """Never."""
+        return False

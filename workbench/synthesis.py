@@ -11,14 +11,10 @@ from __future__ import annotations
 import heapq
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
-from importlib import resources
 from itertools import cycle
 from typing import Annotated, Any
 
 import numpy as np
-from jinja2 import StrictUndefined, Template
-from jinja2.sandbox import SandboxedEnvironment
 from pydantic import Field, TypeAdapter, ValidationError
 
 from workbench.dataset_coverage import draw
@@ -38,6 +34,7 @@ from workbench.prompt import (
     seen,
     shown,
 )
+from workbench.prompt_template import render, source
 from workbench.synthesis_recipe import NA, SYNTHETIC, Cell, CellReport, Quota, SyntheticPool, Variant
 from workbench.yamltext import describe
 
@@ -47,6 +44,8 @@ LONGEST_FIELD = 20_000
 _ENTRY = TypeAdapter(
     dict[str, dict[str, Annotated[str, Field(strict=True, max_length=LONGEST_FIELD)]]],
 )
+
+TEMPLATE = "synthesise.jinja2"
 
 
 class Ask(Value):
@@ -181,7 +180,7 @@ def reply_schema(policy: Body, variant: Variant) -> dict[str, Any]:
 
 def template_hash() -> str:
     """Return the identity of the words of a request, for the record."""
-    return content_hash("template", _source())
+    return content_hash("template", source(TEMPLATE))
 
 
 def _new_sides(policy: Body, variant: Variant) -> tuple[Side, ...]:
@@ -189,22 +188,8 @@ def _new_sides(policy: Body, variant: Variant) -> tuple[Side, ...]:
     return sides.get(variant, (policy.pair.query, policy.pair.document))
 
 
-@lru_cache(maxsize=1)
-def _source() -> str:
-    return (resources.files("workbench") / "templates" / "synthesise.jinja2").read_text(encoding="utf-8")
-
-
-@lru_cache(maxsize=1)
-def _template() -> Template:
-    environment = SandboxedEnvironment(
-        undefined=StrictUndefined, autoescape=False, trim_blocks=True, lstrip_blocks=True
-    )
-    return environment.from_string(_source())
-
-
 def _render(block: str, **values: Any) -> str:
-    template = _template()
-    return "".join(template.blocks[block](template.new_context(values))).strip()
+    return render(TEMPLATE, block, **values)
 
 
 # What it answers

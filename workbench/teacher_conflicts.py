@@ -15,7 +15,7 @@ from workbench.golden import Pair
 from workbench.policy import Policy
 from workbench.recipe import StudentRecipe, TeacherRecipe
 from workbench.resampling import Estimate
-from workbench.run import Reporter
+from workbench.run import Reporter, Silent
 from workbench.teacher_conflict import (
     Floats,
     RankCorrelation,
@@ -113,7 +113,7 @@ def conflicts(workspace: Workspace, recipe: StudentRecipe | TeacherRecipe, *, to
         NotFound: the answers of a teacher are not kept, or something that the recipe names does not exist.
         BadInput: the recipe has no two heads of teachers to compare.
     """
-    lesson = _lesson(workspace, recipe, _Silent())
+    lesson = _lesson(workspace, recipe, Silent())
     cache = _cache(workspace)
     missing = [name for name, file in _files(lesson, cache) if not file.exists()]
     if missing:
@@ -121,7 +121,7 @@ def conflicts(workspace: Workspace, recipe: StudentRecipe | TeacherRecipe, *, to
             f"What {' and '.join(missing)} would say of the {len(lesson.pairs):,} pairs of {recipe.recipe} is not kept.",
             f"Train the recipe, or run: workbench train ask-teachers {recipe.recipe}",
         )
-    answers = _ask(lesson, cache, _Silent())
+    answers = _ask(lesson, cache, Silent())
     return compare(lesson.policy, lesson.pairs, answers, recipe=recipe.recipe, top=top)
 
 
@@ -302,24 +302,3 @@ def _files(lesson: _Lesson, cache: Path) -> list[tuple[str, Path]]:
 
     records = [read_record(folder) for folder in lesson.folders]
     return [(record.name, answer_file(record, lesson.pairs, cache)) for record in records]
-
-
-class _Silent:
-    """A reporter for work that is only reading."""
-
-    def progress(self, done: int, total: int, note: str = "") -> None:
-        """Say nothing."""
-
-    def metric(self, values: object) -> None:
-        """Say nothing."""
-
-    def log(self, line: str) -> None:
-        """Say nothing."""
-
-    def stopping(self) -> bool:
-        """No."""
-        return False
-
-    def stopping_after_epoch(self) -> bool:
-        """No."""
-        return False

@@ -16,7 +16,7 @@ from workbench.grading import read_inputs
 from workbench.jobfolder import FolderReporter, JobFolder
 from workbench.judge_job import graded
 from workbench.policy import Policy
-from workbench.run import JobSpec, Reporter, Verdict
+from workbench.run import JobSpec, Reporter, Silent, Verdict
 
 if TYPE_CHECKING:
     from workbench.golden import GoldenSet
@@ -111,7 +111,6 @@ def _trained(
 ) -> FitResult:
     """Train as one of ``ranks``. The first one prepares what is kept on disk, and the others find it there."""
     from workbench.training.fit import fit
-    from workbench.training.ranks import Silent
     from workbench.training.record import Lineage, read_record
     from workbench.training.tracking import tracked
 

@@ -19,7 +19,7 @@ from workbench.golden import UNRATEABLE, split_by_query, standing
 from workbench.jobs import checkpoint_of, exists, folder_of, new_id, prepare, state, submit
 from workbench.judge_runs import write_inputs
 from workbench.policy import Policy
-from workbench.recipe import StudentRecipe, TeacherRecipe, TrainedRecipe
+from workbench.recipe import StudentRecipe, TeacherRecipe, TrainedRecipe, flat_fields
 from workbench.run import JobState, JudgeIdentity, Needs, Reporter, Run
 from workbench.store import StoredCheckpoint, StoredJob
 from workbench.training_sources import Sources, find_sources, soft_labels, training_input
@@ -81,10 +81,10 @@ def with_changes(
         place = data
         for part in path:
             if not isinstance(place.get(part), dict):
-                raise NotFound.among("recipe field", name, _flat(recipe.model_dump()))
+                raise NotFound.among("recipe field", name, flat_fields(recipe))
             place = place[part]
         if last not in place:
-            raise NotFound.among("recipe field", name, _flat(recipe.model_dump()))
+            raise NotFound.among("recipe field", name, flat_fields(recipe))
         place[last] = value
     try:
         return type(recipe).model_validate(data)
@@ -94,15 +94,8 @@ def with_changes(
 
 def changed(before: TrainedRecipe, after: TrainedRecipe) -> dict[str, tuple[Any, Any]]:
     """Return dotted name -> (before, after) of the fields in which two recipes differ."""
-    old, new = _flat(before.model_dump(mode="json")), _flat(after.model_dump(mode="json"))
+    old, new = flat_fields(before), flat_fields(after)
     return {name: (old.get(name), new.get(name)) for name in {**old, **new} if old.get(name) != new.get(name)}
-
-
-def _flat(data: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
-    flat: dict[str, Any] = {}
-    for key, value in data.items():
-        flat |= _flat(value, f"{prefix}{key}.") if isinstance(value, dict) else {prefix + key: value}
-    return flat
 
 
 def start_training(

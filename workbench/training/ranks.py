@@ -150,27 +150,6 @@ class _Together:
         return bool(self._ranks.agreed(self._ranks.first and self._reporter.stopping_after_epoch()))
 
 
-class Silent:
-    """A reporter that hears nothing and never asks to stop: of a rank that does what the first one reports."""
-
-    def progress(self, done: int, total: int, note: str = "") -> None:
-        """Do nothing."""
-
-    def metric(self, values: Mapping[str, float | int | str | None]) -> None:
-        """Do nothing."""
-
-    def log(self, line: str) -> None:
-        """Do nothing."""
-
-    def stopping(self) -> bool:
-        """Never."""
-        return False
-
-    def stopping_after_epoch(self) -> bool:
-        """Never."""
-        return False
-
-
 def told_ranks() -> int:
     """Return of how many processes this is one, as torchrun says in the environment; 1 without it.
 

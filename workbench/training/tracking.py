@@ -24,7 +24,7 @@ from urllib.parse import urlsplit
 from workbench.errors import BadInput, Refused, Unavailable, WorkbenchError
 from workbench.files import read_text, write_text
 from workbench.policy import Policy
-from workbench.recipe import Tracking, TrainedRecipe
+from workbench.recipe import Tracking, TrainedRecipe, flat_fields
 from workbench.run import Reporter
 from workbench.training.record import Lineage, read_record
 
@@ -131,17 +131,10 @@ def metric_name(key: str) -> str:
 
 def flat_params(recipe: TrainedRecipe) -> dict[str, str]:
     """Return dotted name -> value of every field of a recipe that is set, as text; lists as JSON, what is long cut."""
-
-    def flat(data: Mapping[str, Any], prefix: str) -> Iterator[tuple[str, Any]]:
-        for key, value in data.items():
-            if isinstance(value, Mapping):
-                yield from flat(value, f"{prefix}{key}.")
-            elif value is not None:
-                yield prefix + key, value
-
     return {
         name: _cut(value if isinstance(value, str) else json.dumps(value))
-        for name, value in flat(recipe.model_dump(mode="json"), "")
+        for name, value in flat_fields(recipe).items()
+        if value is not None
     }
 
 
