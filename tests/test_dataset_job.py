@@ -20,8 +20,8 @@ from workbench.fake_provider import FakeProvider, Grade, Request, error, graded,
 from workbench.golden import NOT_GRADED, GoldenSet, Pair, label_table
 from workbench.jobfolder import FolderReporter, JobFolder
 from workbench.judge_runs import write_inputs
-from workbench.judges.build import build_judge
 from workbench.pair_file import write_pairs
+from workbench.ray_judging import job_judge
 from workbench.run import BaselineSpec, CapReached, JobSpec, LlmSpec
 
 DEV = teas()[:40]
@@ -197,11 +197,11 @@ def test_the_baseline_gives_soft_labels_and_sees_no_label_of_a_probe(
 ) -> None:
     seen: list[set[str]] = []
 
-    def watched(spec: Any, inputs: Any, cache: Path) -> Any:
+    def watched(payload: Any, spec: Any, inputs: Any) -> Any:
         seen.append(set(inputs.labels["pair_id"]))
-        return build_judge(spec, inputs, cache)
+        return job_judge(payload, spec, inputs)
 
-    monkeypatch.setattr(dataset_job, "build_judge", watched)
+    monkeypatch.setattr(dataset_job, "job_judge", watched)
     spec, folder = prepared(BaselineSpec(use_embeddings=False))
     data = work(spec, folder)
     assert seen == [{pair.id for pair in DEV[12:]}]

@@ -30,6 +30,9 @@ def data_make(
     ] = None,
     base_url: Annotated[str | None, typer.Option(help="Address of an OpenAI-compatible server.")] = None,
     plan: Annotated[bool, typer.Option("--plan", help="Say what it would take, and send nothing.")] = False,
+    ray: Annotated[
+        int, typer.Option(min=0, help="Split the grading over so many actors of a Ray cluster; 0: none.")
+    ] = 0,
     wait: Annotated[bool, typer.Option(help="Wait for the end.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -51,7 +54,9 @@ def data_make(
     if plan:
         _say_plan(datasets.plan_dataset(workspace, document, recipe.parent), as_json)
         return
-    job_id = datasets.start_dataset(workspace, document, recipe.parent, author=workspace.settings.user)
+    job_id = datasets.start_dataset(
+        workspace, document, recipe.parent, author=workspace.settings.user, ray=ray
+    )
     if not wait:
         print_json({"job": job_id}) if as_json else print(f"started {job_id}")
         return

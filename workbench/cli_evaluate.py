@@ -18,7 +18,7 @@ Split = Literal["dev", "holdout"]
 
 _LEDGER = (
     "checkpoint", "teacher", "golden", "split", "clicks", "kappa", "kappa.overall", "ndcg@10", "mrr", "click.auc",
-    "calibration.ece", "pairs/s", "MB", "parameters", "FLOP/pair", "share of teacher",
+    "calibration.ece", "tokens", "pairs/s", "MB", "parameters", "FLOP/pair", "share of teacher",
 )  # fmt: skip
 """Columns of the printed ledger, each with its loss beside it; JSON has all."""
 
@@ -130,7 +130,7 @@ def _cell(name: str, value: Any) -> str:
         return _signed(value)
     if name == "share of teacher":
         return f"{value:.1%}"
-    if name in ("pairs/s", "parameters", "FLOP/pair"):
+    if name in ("tokens", "pairs/s", "parameters", "FLOP/pair"):
         return f"{value:,.0f}"
     if name == "MB":
         return f"{value:.1f}"

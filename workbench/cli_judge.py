@@ -100,6 +100,9 @@ def judge_run(
     cap_usd: CapUsd = None,
     cap_tokens: CapTokens = None,
     cap_seconds: CapSeconds = None,
+    ray: Annotated[
+        int, typer.Option(min=0, help="Split the pairs over so many actors of a Ray cluster; 0: none.")
+    ] = 0,
     wait: Annotated[bool, typer.Option(help="Wait for the end.")] = True,
     as_json: Json = False,
 ) -> None:
@@ -125,6 +128,7 @@ def judge_run(
         version=version,
         golden=golden or name,
         author=workspace.settings.user,
+        ray=ray,
     )
     _followed(workspace, run, wait, as_json)
 

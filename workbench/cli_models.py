@@ -137,6 +137,7 @@ def board_columns(row: BoardRow) -> dict[str, Any]:
         "teacher": row.teacher or None,
         "parameters": row.parameters,
         "MB": row.megabytes,
+        "tokens": row.tokens,
         "FLOP/pair": row.compute,
         "pairs/s": row.pairs_per_s,
         "latency ms": row.latency_ms,

@@ -86,12 +86,22 @@ def level_shares(quality: Sequence[DimensionQuality], titles: Mapping[str, str])
     return figure
 
 
+def uncorrected(quality: Sequence[DimensionQuality]) -> str:
+    """Return why no rate could be corrected by the probes, "" where at least one was."""
+    rates = [rate.corrected for one in quality for rate in one.rates if rate.corrected.value is not None]
+    if any(rate.low is not None for rate in rates):
+        return ""
+    return next((rate.reason for rate in rates if rate.reason), "")
+
+
 def level_rates(quality: Sequence[DimensionQuality], titles: Mapping[str, str]) -> go.Figure:
     """Return how often each level holds in the pool: by the judge (ring) and corrected by the probes, with interval.
 
-    One small chart a dimension; the corrected rate has the level's colour.
+    One small chart a dimension; the corrected rate has the level's colour. Without an interval (too few labelled
+    queries) nothing is corrected: what is drawn is the share of people's labels, and is called so.
     """
     found = [one for one in quality if one.rates]
+    by_people = "corrected by the probes" if not uncorrected(quality) else "people's labels of the probes"
     across = min(_ACROSS, max(len(found), 1))
     down = max(ceil(len(found) / across), 1)
     figure = make_subplots(
@@ -123,7 +133,7 @@ def level_rates(quality: Sequence[DimensionQuality], titles: Mapping[str, str]) 
             x=[x for x, _ in known],
             y=[rate.corrected.value for _, rate in known],
             mode="markers",
-            name="corrected by the probes",
+            name=by_people,
             legendgroup="corrected",
             showlegend=i == 0,
             marker={
@@ -132,7 +142,7 @@ def level_rates(quality: Sequence[DimensionQuality], titles: Mapping[str, str]) 
                 "line": {"width": 1, "color": "#4a5a66"},
             },
             error_y=_bars([rate.corrected for _, rate in known]),
-            hovertext=[f"level {x}, corrected: {_share(rate.corrected)}" for x, rate in known],
+            hovertext=[f"level {x}, {by_people}: {_share(rate.corrected)}" for x, rate in known],
             hoverinfo="text",
             **place,
         )

@@ -125,8 +125,11 @@ def quality(card: DatasetCard, titles: dict[str, str]) -> None:
         if any(one.rates for one in card.quality):
             st.html('<div class="wb-eyebrow">how often each level holds in the graded pool</div>')
             st.plotly_chart(data_charts.level_rates(card.quality, titles), key="level_rates", config=_QUIET)
+            why_not = data_charts.uncorrected(card.quality)
             st.caption(
-                "Ring: share of the judge's grades. Dot: corrected by the probes that people labelled "
+                f"Ring: share of the judge's grades. Dot: share of people's labels on the probes, not corrected. {why_not}"
+                if why_not
+                else "Ring: share of the judge's grades. Dot: corrected by the probes that people labelled "
                 "(prediction-powered inference), with its 95 % interval."
             )
 

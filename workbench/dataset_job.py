@@ -38,9 +38,9 @@ from workbench.golden import NOT_GRADED, ConsensusRule, Pair, draw_splits, settl
 from workbench.grading import grade, read_inputs
 from workbench.identity import Value
 from workbench.jobfolder import FolderReporter, JobFolder
-from workbench.judges.build import build_judge
 from workbench.judges.inputs import Inputs
 from workbench.pair_file import PairFile
+from workbench.ray_judging import job_judge
 from workbench.run import JobSpec, JudgeSpec, Usage
 from workbench.synthesis import cell_reports
 from workbench.synthesis_asking import answers
@@ -91,7 +91,7 @@ def run(spec: JobSpec, folder: JobFolder, reporter: FolderReporter) -> dict[str,
         late = {"dropped": new.dropped, "of_holdout_documents": new.of_holdout_documents}
         given = given.model_copy(update={"found": len(new.cells), **late})
     pool = PairFile(folder.path / POOL)
-    judge = build_judge(chosen, _blind(inputs, given.probes), cache)
+    judge = job_judge(spec.payload, chosen, _blind(inputs, given.probes))
     try:
         grade(judge, inputs.policy, pool, folder, reporter)
     finally:

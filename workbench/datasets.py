@@ -31,6 +31,7 @@ from workbench.jobfolder import JobFolder
 from workbench.judge_choice import judge_name
 from workbench.judge_runs import write_inputs
 from workbench.pair_file import write_pairs
+from workbench.ray_judging import shared
 from workbench.run import Needs
 from workbench.synthesis_plan import WritingBill, writing_bill
 from workbench.synthesis_recipe import Quota, SyntheticPool
@@ -154,13 +155,15 @@ def plan_dataset(workspace: Workspace, recipe: DatasetRecipe, folder: Path) -> D
 
 
 def start_dataset(
-    workspace: Workspace, recipe: DatasetRecipe, folder: Path, *, author: str, key: str = ""
+    workspace: Workspace, recipe: DatasetRecipe, folder: Path, *, author: str, key: str = "", ray: int = 0
 ) -> str:
     """Start making a data set as a job, and return the job's id.
 
     Args:
         folder: what the file names in the recipe are relative to.
         key: makes the call repeatable: the same key starts one job only (a double click).
+        ray: actors of the Ray cluster of the machine where the job runs, which share the pairs that the judge
+            grades; 0: none.
 
     Raises:
         NotFound: for a policy, golden set, checkpoint, file or column that does not exist.
@@ -172,6 +175,8 @@ def start_dataset(
     if key and jobs.exists(workspace, job_id):
         return job_id
     prepared = prepare_inputs(workspace, recipe, folder)
+    if ray:
+        shared(prepared.judge, ray)  # said before anything starts
     golden = prepared.golden
     given = DatasetInput(
         recipe=recipe,
@@ -193,6 +198,7 @@ def start_dataset(
         "judge": prepared.judge.model_dump(mode="json"),
         "cache": str(workspace.cache_folder),
         "code_revision": code_revision(),
+        "ray": ray,
     }
     spec, job = jobs.prepare(
         workspace,

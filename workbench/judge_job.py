@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
 from pydantic import TypeAdapter
 
 from workbench.grading import grade, read_inputs
 from workbench.jobfolder import FolderReporter, JobFolder
-from workbench.judges.build import build_judge
 from workbench.judges.inputs import Inputs
+from workbench.ray_judging import job_judge
 from workbench.run import JobSpec, Judge, JudgeSpec
 
 
@@ -23,7 +22,7 @@ def run(spec: JobSpec, folder: JobFolder, reporter: FolderReporter) -> dict[str,
     """
     inputs = read_inputs(folder.path)
     chosen: JudgeSpec = TypeAdapter(JudgeSpec).validate_python(spec.payload["judge"])
-    judge = build_judge(chosen, inputs, Path(spec.payload["cache"]))
+    judge = job_judge(spec.payload, chosen, inputs)
     return graded(judge, inputs, folder, reporter, spec)
 
 

@@ -19,6 +19,7 @@ from workbench.judge_choice import filled, preliminary_identity
 from workbench.judges.recorded import RecordedReport, recorded_verdicts
 from workbench.pair_file import write_pairs
 from workbench.policy import Policy
+from workbench.ray_judging import shared
 from workbench.run import JudgeIdentity, Judgement, JudgeSpec, Run, RunTotals, Verdict
 from workbench.workspace import Workspace, code_revision
 
@@ -34,12 +35,14 @@ def start_run(
     author: str,
     key: str = "",
     sample: bool = False,
+    ray: int = 0,
 ) -> Run:
     """Start a judge run as a job and return its record.
 
     Args:
         version, golden_version: the newest where None.
         key: makes the call repeatable: the same key starts one run only (a double click).
+        ray: actors of the Ray cluster of the machine where the job runs, which share the pairs; 0: none.
 
     Raises:
         NotFound: for a policy, golden set or checkpoint that does not exist.
@@ -54,6 +57,8 @@ def start_run(
             "Choose a golden set of this policy.",
         )
     judge = filled(workspace, judge)
+    if ray:
+        shared(judge, ray)  # said before anything starts
     run_id = f"run-{key}" if key else new_id("run")
     if key and exists(workspace, f"job-{run_id}"):
         return workspace.store.run(run_id)
@@ -77,6 +82,7 @@ def start_run(
         "judge": judge.model_dump(mode="json"),
         "cache": str(workspace.cache_folder),
         "code_revision": code_revision(),
+        "ray": ray,
     }
     spec, folder = prepare(
         workspace, "judge_run", job_id=f"job-{run_id}", title=run.label, author=author, payload=payload

@@ -19,11 +19,16 @@ _SYMBOLS: Mapping[Kind, str] = {"judge": "circle", "teacher": "diamond", "studen
 
 @dataclass(frozen=True)
 class Axis:
-    """What quality is set against; ``unit`` gives a value in words."""
+    """What quality is set against; ``unit`` gives a value in words, ``label`` what stands beside a mark.
+
+    Where it is ``joined``, marks of one name under one policy version are points of one curve.
+    """
 
     title: str
     value: Callable[[BoardRow], float | None]
     unit: Callable[[float], str]
+    label: Callable[[BoardRow], str] = lambda row: f"v{row.policy_version}"
+    joined: bool = False
 
 
 def _short(value: float) -> str:
@@ -38,6 +43,13 @@ def _size(value: float) -> str:
 
 SIZE = Axis("size of the weights", lambda row: row.megabytes, _size)
 SPEED = Axis("pairs a second", lambda row: row.pairs_per_s, _short)
+TOKENS = Axis(
+    "tokens a pair",
+    lambda row: row.tokens,
+    _short,
+    label=lambda row: f"{_short(row.pairs_per_s)}/s" if row.pairs_per_s else "",
+    joined=True,
+)
 COST = Axis("US dollars for 1,000 pairs", lambda row: row.usd, lambda value: f"${_short(value)}")
 
 
@@ -47,11 +59,11 @@ def drawn(rows: Sequence[BoardRow], axis: Axis) -> list[BoardRow]:
 
 
 def quality_against(rows: Sequence[BoardRow], axis: Axis, names: Sequence[str]) -> go.Figure:
-    """Return κ against size, speed or cost on a logarithmic axis, with intervals.
+    """Return κ against size, speed, tokens or cost on a logarithmic axis, with intervals.
 
     Args:
         rows: those that :func:`drawn` returns are shown.
-        axis: ``SIZE``, ``SPEED`` or ``COST``.
+        axis: ``SIZE``, ``SPEED``, ``TOKENS`` or ``COST``.
         names: all names of the board, so that a model has one colour on all charts.
     """
     shown = drawn(rows, axis)
@@ -61,8 +73,12 @@ def quality_against(rows: Sequence[BoardRow], axis: Axis, names: Sequence[str]) 
     free = min(paid) / 4 if paid else 1.0
     figure = go.Figure()
     for name in dict.fromkeys(row.name for row in shown):
-        mine = [row for row in shown if row.name == name]
+        mine = sorted(
+            (row for row in shown if row.name == name), key=lambda row: (row.policy_version, placed[row.id])
+        )
         colour = colours.judge_colour(name, names)
+        if axis.joined:
+            _join(figure, mine, placed, colour)
         figure.add_scatter(
             x=[placed[row.id] or free for row in mine],
             y=[row.kappa.value for row in mine],
@@ -74,7 +90,7 @@ def quality_against(rows: Sequence[BoardRow], axis: Axis, names: Sequence[str]) 
                 "symbol": [_SYMBOLS[row.kind] + ("-open" if row.stale else "") for row in mine],
                 "line": {"width": 1.6, "color": colour},
             },
-            text=[f"v{row.policy_version}" for row in mine],
+            text=[axis.label(row) for row in mine],
             textposition="middle right",
             textfont={"size": 11},
             error_y=interval_bars([row.kappa for row in mine], colour),
@@ -129,6 +145,17 @@ def figure_title(name: str) -> str:
     return known.get(name) or (f"κ {key}" if dot and figure == "kappa" else name.replace("_", " "))
 
 
+def _join(figure: go.Figure, rows: Sequence[BoardRow], placed: Mapping[str, float], colour: str) -> None:
+    """Draw a thin line through the points of each policy version, below the marks."""
+    for version in dict.fromkeys(row.policy_version for row in rows):
+        points = [row for row in rows if row.policy_version == version]
+        if len(points) > 1:
+            figure.add_scatter(
+                x=[placed[row.id] for row in points], y=[row.kappa.value for row in points], mode="lines",
+                line={"width": 1, "color": colour}, showlegend=False, hoverinfo="skip",
+            )  # fmt: skip
+
+
 def _hover(row: BoardRow, axis: Axis, value: float) -> str:
     lines = [
         f"<b>{plain_text(row.name)}</b>, {row.kind} under v{row.policy_version}"
@@ -138,7 +165,9 @@ def _hover(row: BoardRow, axis: Axis, value: float) -> str:
     ]
     if axis is COST:
         lines.append(plain_text(row.usd_source))
-    if axis is SPEED and row.machine:
+    if axis is TOKENS and row.pairs_per_s:
+        lines.append(f"{SPEED.title}: {SPEED.unit(row.pairs_per_s)}")
+    if axis in (SPEED, TOKENS) and row.machine:
         lines.append(plain_text(row.machine))
     return "<br>".join([*lines, *(plain_text(f"Stale: {reason}") for reason in row.stale[:2])])
 

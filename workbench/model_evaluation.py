@@ -119,13 +119,22 @@ def compared(student: ModelEvaluation, teacher: ModelEvaluation) -> ModelEvaluat
 def ledger_rows(evaluations: Sequence[ModelEvaluation]) -> list[dict[str, Any]]:
     """Return one flat row an evaluation, the same columns in all: what each model keeps and what it costs.
 
-    Rows of one policy, snapshot and split stand together, the largest model first. Figures are
+    Rows of one policy, snapshot and split stand together, the largest model first, and of models of one size the one
+    that reads most tokens: a sweep over input lengths reads as a curve. Figures are
     :class:`~workbench.resampling.Estimate` values, None where a row has none; a figure's loss against the teacher follows
     it where any row has one.
     """
     ordered = sorted(
         evaluations,
-        key=lambda e: (e.policy, e.golden, e.split, e.clicks, -e.size.parameters, e.checkpoint),
+        key=lambda e: (
+            e.policy,
+            e.golden,
+            e.split,
+            e.clicks,
+            -e.size.parameters,
+            -e.size.tokens,
+            e.checkpoint,
+        ),
     )
     keys = list(dict.fromkeys(key for e in ordered for key in e.figures))
     lost = {key for e in ordered for key in e.losses}

@@ -88,7 +88,7 @@ def frame(rows: Sequence[BoardRow]) -> pd.DataFrame:
 
 
 def tradeoffs(found: Board) -> None:
-    """Draw κ against size, speed and cost, and against clicks where there are any."""
+    """Draw κ against size, speed, length of input and cost, and against clicks where there are any."""
     left, right = st.columns(2, gap="large")
     with left:
         against(found, model_charts.SIZE, "Size", "A judge behind an API does not tell its size.")
@@ -97,10 +97,17 @@ def tradeoffs(found: Board) -> None:
     left, right = st.columns(2, gap="large")
     with left:
         against(
+            found, model_charts.TOKENS, "Tokens",
+            "Only evaluated checkpoints are; beside a mark stand its pairs a second. A sweep over max_tokens or "
+            "field_tokens draws a curve.",
+        )  # fmt: skip
+    with right:
+        against(
             found, model_charts.COST, "Cost",
             "A run of a judge tells its cost; a recipe's resources.usd_per_hour that of a model of ours.",
         )  # fmt: skip
-    with right:
+    left, right = st.columns(2, gap="large")
+    with left:
         clicks(found)
     st.caption(
         "Circles are judges, diamonds teachers, squares students; open marks are stale. Bars are 95 % intervals: where they "

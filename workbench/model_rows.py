@@ -46,6 +46,7 @@ class BoardRow:
         kappa: quadratic, in the dimension that the board was asked for.
         source: where ``kappa`` is from, or why there is none.
         learnt: evaluated pairs whose query its own training learnt from.
+        tokens: mean length of the evaluated pairs as the model reads them.
         compute: floating-point operations a pair.
         usd: for 1,000 pairs; ``usd_source`` says how it is known, or why it is not.
         loss: of ``kappa`` against ``teacher``; above 0 is worse than it.
@@ -67,6 +68,7 @@ class BoardRow:
     calibration: Estimate | None = None
     parameters: int | None = None
     megabytes: float | None = None
+    tokens: int | None = None
     compute: int | None = None
     pairs_per_s: float | None = None
     latency_ms: float | None = None
@@ -169,6 +171,7 @@ def checkpoint_row(
         calibration=figures.get("calibration.ece"),
         parameters=size.parameters if size else parameters if isinstance(parameters, int) else None,
         megabytes=size.megabytes if size else _megabytes(checkpoint),
+        tokens=size.tokens if size else None,
         compute=size.compute if size else None,
         pairs_per_s=speed.pairs_per_s if speed else None,
         latency_ms=speed.latency_ms.median if speed else None,

@@ -59,6 +59,8 @@ def facts(row: BoardRow) -> dict[str, str]:
         lines["parameters"] = f"{row.parameters:,}"
     if row.megabytes is not None:
         lines["weights"] = model_charts.SIZE.unit(row.megabytes)
+    if row.tokens:
+        lines["tokens a pair"] = f"{row.tokens:,}"
     if row.compute:
         lines["FLOP a pair"] = f"{row.compute:,}"
     if row.pairs_per_s:

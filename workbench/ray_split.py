@@ -10,13 +10,14 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from workbench import scoring
-from workbench.errors import BadInput, Conflict, NotFound, Unavailable, WorkbenchError
+from workbench.errors import BadInput, Conflict, NotFound
+from workbench.ray_cluster import connected, in_our_words
 from workbench.scoring import WINDOW, Scored
 
 if TYPE_CHECKING:
@@ -76,7 +77,7 @@ def score_with_ray(
     if not parts:
         raise BadInput(f"{source.name} has no rows.", "Choose a file with pairs.")
     schema = scoring.output_schema(load_checkpoint(checkpoint).record)
-    with _connected(address):
+    with connected(address):
         began = time.monotonic()
         rows = blank = tokens = 0
         out.parent.mkdir(parents=True, exist_ok=True)
@@ -123,31 +124,6 @@ def _parts(source: Path) -> list[dict[str, int]]:
     return found
 
 
-@contextmanager
-def _connected(address: str) -> Iterator[None]:
-    """Be connected to a cluster meanwhile. A connection of ours is ended: Ray ends a process whose cluster goes away."""
-    try:
-        import ray
-    except ImportError as error:
-        raise Unavailable(
-            "Splitting over a cluster needs Ray.", "Install it with: pip install 'policy-workbench[ray]'."
-        ) from error
-    if ray.is_initialized():
-        yield
-        return
-    try:
-        ray.init(address=address, log_to_driver=False)
-    except (ConnectionError, RuntimeError, ValueError) as error:
-        raise Unavailable(
-            f"There is no Ray cluster at '{address}' ({str(error)[:200]}).",
-            "Start it on this machine (ray start --head), or give its address.",
-        ) from error
-    try:
-        yield
-    finally:
-        ray.shutdown()
-
-
 def _graded(
     parts: list[dict[str, int]], source: Path, checkpoint: Path, split: Split, batch: int, engine: Engine
 ) -> Iterator[pa.Table]:
@@ -170,7 +146,7 @@ def _graded(
     try:
         yield from found.iter_batches(batch_size=WINDOW, batch_format="pyarrow")
     except RayError as error:
-        raise _ours(error) from error
+        raise in_our_words(error, "grade the file") from error
 
 
 class _Grader:
@@ -213,17 +189,3 @@ class _Grader:
                 columns["tokens"] = np.concatenate([b.tokens for b in batches])[order].tolist()
                 yield pa.Table.from_pydict(columns, schema=schema)
                 before += len(pairs)
-
-
-def _ours(error: BaseException) -> WorkbenchError:
-    """Return the sentence that an actor ended with, or one about Ray's own failure."""
-    seen: BaseException | None = error
-    while seen is not None:
-        if isinstance(seen, WorkbenchError):
-            return seen
-        seen = getattr(seen, "cause", None) or seen.__cause__
-    lines = str(error).strip().splitlines()
-    return Unavailable(
-        f"Ray could not grade the file ({lines[-1][:300] if lines else type(error).__name__}).",
-        "Look at the cluster's dashboard.",
-    )

@@ -45,7 +45,7 @@ def running_app(root: Path, *, samples: bool = True) -> Iterator[App]:
         root: the folder.
         samples: whether it starts with the sample runs, of which each takes some ten seconds of a core.
     """
-    for name in ("policies", "golden_sets", "students", "teachers"):
+    for name in ("policies", "golden_sets", "students", "teachers", "pipelines"):
         shutil.copytree(ROOT / name, root / name)
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))

@@ -11,7 +11,10 @@ import pytest
 from playwright.sync_api import expect
 from walker import PATIENCE, Walker
 
+from workbench import click_logs, datasets, jobs, model_evaluations, pipelines
+from workbench.click_simulation import Simulation, power_law
 from workbench.documents import read_policy
+from workbench.run import Silent
 from workbench.store import Store
 
 pytestmark = [pytest.mark.browser, pytest.mark.slow]
@@ -36,6 +39,9 @@ def test_the_loop(walker: Walker, app) -> None:
     run_the_new_version(walker, app)
     train_a_student(walker, app)
     find_the_student(walker)
+    make_data(walker, app)
+    look_at_the_models(walker, app)
+    look_at_pipelines_and_jobs(walker)
 
 
 def home(walker: Walker) -> None:
@@ -184,3 +190,60 @@ def find_the_student(walker: Walker) -> None:
     walker.choose("B", re.compile("ranker-mini"))
     expect(page.get_by_text(re.compile("agrees (better|worse)|No clear difference")).first).to_be_visible()
     walker.picture("compare-student", most=1700)
+
+
+def make_data(walker: Walker, app) -> None:
+    """A small pool graded by the baseline, and simulated clicks, as the commands make them."""
+    page, space = walker.page, app.workspace()
+    click_logs.simulate_clicks(
+        space,
+        "job-match-clicks",
+        Simulation(sessions=3000, examination=power_law(8)),
+        author="Ada",
+        golden="job-match",
+    )
+    recipe = next(
+        step.recipe
+        for step in pipelines.pipeline_file(space, "refresh-mini")[0].steps
+        if step.kind == "dataset"
+    )
+    small = recipe.model_copy(update={"size": 120})
+    job = datasets.start_dataset(space, small, space.root, author="Ada")
+    for _ in jobs.wait(space, [job]):
+        pass
+    walker.open("/data", "Data")
+    walker.select_row(0)
+    expect(page.get_by_role("heading", name=re.compile("job-match-pool"))).to_be_visible()
+    expect(page.get_by_text("how the judge agrees with people on the probes")).to_be_visible()
+    walker.picture("data-set")
+    page.get_by_role("tab", name="Click logs").click()
+    walker.settle()
+    walker.select_row(0)
+    expect(page.get_by_role("heading", name=re.compile("job-match-clicks.*simulated"))).to_be_visible()
+    walker.picture("click-log")
+
+
+def look_at_the_models(walker: Walker, app) -> None:
+    page, space = walker.page, app.workspace()
+    made = space.store.checkpoints()[0]
+    model_evaluations.evaluate(space, made.id, author="Ada", reporter=Silent())
+    walker.open(f"/models?model={made.id}", "Models")
+    expect(page.get_by_role("heading", name=re.compile(made.id))).to_be_visible()
+    expect(page.get_by_text(re.compile("^lineage$", re.IGNORECASE)).first).to_be_visible()
+    walker.picture("models")
+    page.get_by_text("Quality against …").click()
+    walker.settle()
+    expect(page.get_by_text("κ against size")).to_be_visible()
+    walker.picture("models-quality")
+
+
+def look_at_pipelines_and_jobs(walker: Walker) -> None:
+    page = walker.page
+    walker.open("/pipelines", "Pipelines")
+    for step in ("pool", "policy-teacher", "click-teacher", "student", "evaluation"):
+        expect(page.locator("svg text", has_text=re.compile(f"^{step}")).first).to_be_visible()
+    walker.picture("pipelines")
+    walker.open("/jobs", "Jobs")
+    walker.select_row(0)
+    expect(page.get_by_text(re.compile("python.* -m workbench.worker")).first).to_be_visible()
+    walker.picture("jobs")

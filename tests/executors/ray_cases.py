@@ -5,17 +5,20 @@ from __future__ import annotations
 import os
 import signal
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 from contract_ray import ENVIRON, stop_head
 from executor_samples import POLICY, held, job, until, works
 
+from workbench import judge_job, ray_judging
 from workbench.errors import Unavailable, WorkbenchError
 from workbench.executors import Executor
 from workbench.executors.ray import RayExecutor
-from workbench.jobfolder import JobFolder
-from workbench.run import Needs
+from workbench.fake_provider import FakeProvider, error
+from workbench.jobfolder import FolderReporter, JobFolder
+from workbench.run import CapReached, LlmSpec, Needs, Verdict
 
 
 @pytest.fixture
@@ -160,6 +163,50 @@ def test_a_file_is_graded_by_actors_as_by_one_process(ray: RayExecutor, tmp_path
     with pytest.raises(WorkbenchError, match=r"pairs\.parquet, row 7: the answer of tea-mini-\w+ for"):
         ray_split.score_with_ray(source, out, folder, split, batch=4, address=address)
     assert out.read_bytes() == before
+
+
+def test_a_model_is_asked_by_actors_as_by_one_process(
+    ray: RayExecutor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_ADDRESS", "127.0.0.1:6390")
+    monkeypatch.setattr(ray_judging, "PART", 2)  # 6 pairs: three parts
+
+    def verdicts(
+        name: str, url: str, *, actors: int, cache: str = "cache", **more: Any
+    ) -> dict[str, Verdict]:
+        judge = LlmSpec(model="fake-hash-grader", base_url=url, **more)
+        payload = {"judge": judge.model_dump(mode="json"), "cache": str(tmp_path / cache), "ray": actors}
+        spec, folder = job(tmp_path / name, payload=payload)
+        try:
+            judge_job.run(spec, folder, FolderReporter(folder))
+        finally:
+            seen[name] = list(folder.verdicts())
+        return {verdict.pair_id: verdict for verdict in seen[name]}
+
+    seen: dict[str, list[Verdict]] = {}
+    with FakeProvider() as provider:
+        split = verdicts("split", provider.base_url, actors=2)
+        assert provider.calls == 6
+        alone = verdicts("alone", provider.base_url, actors=0, cache="other")
+        assert provider.calls == 12
+        assert len(seen["split"]) == 6
+        assert {i: v.judgements for i, v in split.items()} == {i: v.judgements for i, v in alone.items()}
+        # Kept on this machine: neither actors nor one process alone pay for it again.
+        again = verdicts("again", provider.base_url, actors=2)
+        assert all(verdict.usage.from_cache for verdict in again.values())
+        assert verdicts("here", provider.base_url, actors=0).keys() == split.keys()
+        assert provider.calls == 12
+        # A cap that one actor would pass with its first question.
+        with pytest.raises(CapReached, match="Each of the 2 actors has its share of a cap"):
+            verdicts("capped", provider.base_url, actors=2, cache="third", cap_tokens=20)
+        assert provider.calls == 12
+        assert seen["capped"] == []
+    with (
+        FakeProvider(otherwise=error(401, "wrong key")) as closed,
+        pytest.raises(WorkbenchError, match="key"),
+    ):
+        verdicts("refused", closed.base_url, actors=1, cache="fourth")
+    assert seen["refused"] == []
 
 
 def test_while_the_head_is_away_nothing_is_said_of_its_jobs(ray: RayExecutor, tmp_path: Path) -> None:

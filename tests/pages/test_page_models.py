@@ -149,8 +149,12 @@ def test_the_holdout_is_looked_at_once_a_visit(golden: Workspace, measured: str,
 def test_charts(measured: str, open_page: OpenPage) -> None:
     page = open_page("models", view="tradeoffs")
     drawn = [json.loads(chart.proto.spec)["data"] for chart in page.get("plotly_chart")]
-    # κ against size and against speed; neither cost nor clicks are known, which is said.
-    assert [(data[0]["x"], data[0]["y"]) for data in drawn] == [([4.0], [0.71]), ([200.0], [0.71])]
+    # κ against size, speed and tokens; neither cost nor clicks are known, which is said.
+    assert [(data[0]["x"], data[0]["y"]) for data in drawn] == [
+        ([4.0], [0.71]),
+        ([200.0], [0.71]),
+        ([20], [0.71]),
+    ]
     text = text_of(page)
     assert "No model has both κ and a known cost." in text
     assert "No model was evaluated on clicks here." in text

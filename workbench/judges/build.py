@@ -8,7 +8,7 @@ from typing import Any
 
 from workbench.errors import BadInput
 from workbench.golden import Pair
-from workbench.judges.cache import VerdictCache
+from workbench.judges.cache import VerdictCache, Verdicts
 from workbench.judges.cascade import CascadeJudge, check_reach
 from workbench.judges.ensemble import EnsembleJudge
 from workbench.judges.inputs import Inputs as Inputs
@@ -27,16 +27,19 @@ from workbench.run import (
 )
 
 
-def build_judge(spec: JudgeSpec, inputs: Inputs, cache: Path) -> Judge:
+def build_judge(spec: JudgeSpec, inputs: Inputs, cache: Path, *, verdicts: Verdicts | None = None) -> Judge:
     """Return the judge that ``spec`` describes; ``cache`` is the folder for verdicts and embeddings.
 
     All its members share one verdict cache, which is closed when the judge is no longer used.
+
+    Args:
+        verdicts: where verdicts are kept instead of in the folder; not for a judge with batches.
 
     Raises:
         WorkbenchError: if it cannot be built (a missing extra, a damaged checkpoint).
     """
     cache.mkdir(parents=True, exist_ok=True)
-    builder = _Builder(inputs, cache)
+    builder = _Builder(inputs, cache, verdicts)
     try:
         judge = builder.build(spec)
     except BaseException:
@@ -50,8 +53,8 @@ def build_judge(spec: JudgeSpec, inputs: Inputs, cache: Path) -> Judge:
 class _Builder:
     """Builds a judge and its members over the same inputs and the same cache."""
 
-    def __init__(self, inputs: Inputs, folder: Path) -> None:
-        self._inputs, self._folder = inputs, folder
+    def __init__(self, inputs: Inputs, folder: Path, elsewhere: Verdicts | None) -> None:
+        self._inputs, self._folder, self._elsewhere = inputs, folder, elsewhere
         self._verdicts: VerdictCache | None = None
 
     def build(self, spec: JudgeSpec) -> Judge:
@@ -111,13 +114,13 @@ class _Builder:
             "mode": spec.mode,
             "cap_usd": spec.cap_usd,
             "cap_tokens": spec.cap_tokens,
-            "cache": self._cache(),
         }
         if spec.delivery == "batch":
             from workbench.judges.batch import BatchJudge
 
-            return BatchJudge(spec.model, **asked)
+            return BatchJudge(spec.model, cache=self._cache(), **asked)
         asked |= {
+            "cache": self._elsewhere or self._cache(),
             "concurrency": spec.concurrency,
             "requests_per_minute": spec.requests_per_minute,
             "tokens_per_minute": spec.tokens_per_minute,

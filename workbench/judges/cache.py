@@ -12,7 +12,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from pydantic import ValidationError
 
@@ -54,6 +54,18 @@ class QuestionKeys:
         digest.update(canonical_json(user).encode("utf-8", "surrogatepass"))
         digest.update(self._end)
         return f"verdict-{digest.hexdigest()[:32]}"
+
+
+class Verdicts(Protocol):
+    """Where a judge looks verdicts up and keeps them: a :class:`VerdictCache`, or a way to one elsewhere."""
+
+    def get(self, key: str) -> Verdict | None:
+        """Return the verdict stored under ``key``, or None."""
+        ...
+
+    def put_all(self, found: Iterable[tuple[str, Verdict]]) -> None:
+        """Store verdicts; failed ones are left out."""
+        ...
 
 
 class VerdictCache:

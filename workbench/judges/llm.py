@@ -15,7 +15,7 @@ from workbench import prompt_sheet
 from workbench.errors import BadInput, Unavailable
 from workbench.golden import NOT_GRADED, Pair
 from workbench.judges.asking import Asker, Bill, Form, ResponseMode, kept
-from workbench.judges.cache import QuestionKeys, VerdictCache
+from workbench.judges.cache import QuestionKeys, Verdicts
 from workbench.judges.caps import Caps
 from workbench.judges.meter import Meter
 from workbench.judges.modes import Found, Parts, whole
@@ -69,7 +69,7 @@ class LlmJudge:
         max_attempts: int = 5,
         max_failures: int = 20,
         longest_wait_s: float = 120.0,
-        cache: VerdictCache | None = None,
+        cache: Verdicts | None = None,
         repeat: int = 0,
         mode: PromptMode = _DEFAULT,
         requests_per_minute: int | None = None,

@@ -11,7 +11,7 @@ from typing import Any
 
 from workbench.golden import NOT_GRADED, Pair
 from workbench.judges.asking import Asker, Bill, Form, kept
-from workbench.judges.cache import QuestionKeys, VerdictCache
+from workbench.judges.cache import QuestionKeys, Verdicts
 from workbench.judges.provider import RequestFailed
 from workbench.policy import Policy
 from workbench.prompt import parse_object
@@ -43,7 +43,7 @@ class Parts:
         mode: PromptMode,
         *,
         asker: Asker,
-        cache: VerdictCache | None,
+        cache: Verdicts | None,
         keys_of: KeysOf,
         completed: Completed,
         capped: Callable[[CapReached], None],
