@@ -122,6 +122,22 @@ def test_a_start_that_was_cut_short_goes_on(
     assert calls == ["sweep-k-00", "sweep-k-01", "sweep-k-01"]
 
 
+def test_a_sweep_is_stopped_as_one_the_last_first(ready: Workspace, tmp_path: Path) -> None:
+    found = start_sweep(
+        ready, student(tiny(tmp_path / "model")), {"schedule.epochs": [1, 2, 3]}, author="Ida"
+    )
+    first, second, third = (member.job.spec.id for member in found.members)
+    done(ready, first)
+    jobs.collect(ready)
+    assert sweeps.stop(ready, found.id, "Bo") == [third, second]
+    assert [jobs.stop_asked(ready.store.job(job_id)) is not None for job_id in (first, second, third)] == [
+        False, True, True,
+    ]  # fmt: skip
+    assert sweeps.stop(ready, found.id, "Bo") == []  # asked already
+    with pytest.raises(NotFound, match="sweep"):
+        sweeps.stop(ready, "gone", "Bo")
+
+
 def test_the_table_shows_what_varies_and_what_came_of_it(ready: Workspace, tmp_path: Path) -> None:
     wanted = student(tiny(tmp_path / "model"))
     first = start_sweep(ready, wanted, {"schedule.epochs": [1, 2]}, author="Ida")

@@ -79,6 +79,24 @@ def sweeps(
     )
 
 
+def stop_sweep(
+    sweep_id: Annotated[str, typer.Argument(metavar="SWEEP", help="Which sweep.")], as_json: Json = False
+) -> None:
+    """Stop the trainings of a sweep that have not ended, at their next safe point; each can be resumed."""
+    from workbench import jobs
+    from workbench import sweeps as verbs
+
+    workspace = ready()
+    jobs.collect(workspace)
+    asked = verbs.stop(workspace, sweep_id, workspace.settings.user)
+    if as_json:
+        print_json({"stopped": asked})
+    else:
+        print(
+            f"asked to stop: {', '.join(asked)}" if asked else "None of its trainings is running or waiting."
+        )
+
+
 def frontier(
     models: Annotated[list[str], typer.Argument(help="A sweep, or checkpoints by id or recipe name.")],
     split: Annotated[

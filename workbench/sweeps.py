@@ -9,9 +9,9 @@ from datetime import datetime
 from itertools import product
 from typing import Any
 
+from workbench import jobs
 from workbench.errors import BadInput, NotFound
 from workbench.frontier import Placed, Point, place
-from workbench.jobs import new_id, state
 from workbench.model_evaluation import EvaluatedSplit, ModelEvaluation
 from workbench.model_evaluations import evaluations
 from workbench.recipe import StudentRecipe, TeacherRecipe
@@ -159,7 +159,7 @@ def start_sweep(
             sweep. Nothing is started then.
     """
     recipes = expand(recipe, grid)
-    sweep_id = f"sweep-{key}" if key else new_id("sweep")
+    sweep_id = f"sweep-{key}" if key else jobs.new_id("sweep")
     values = [_values(each, list(grid)) for each in recipes]
     about = {
         "id": sweep_id,
@@ -205,6 +205,24 @@ def sweep(workspace: Workspace, sweep_id: str) -> Sweep:
     if not mine:
         raise NotFound.among("sweep", sweep_id, [job.spec.payload["sweep"]["id"] for job in every])
     return _sweep(workspace, mine)
+
+
+def stop(workspace: Workspace, sweep_id: str, author: str) -> list[str]:
+    """Ask every training of a sweep that has not ended to end at its next safe point, and return the jobs' ids.
+
+    Those started last are asked first: they wait for a slot, which one that ends would give them.
+
+    Raises:
+        NotFound: there is no sweep of this id.
+    """
+    asked = [
+        member.job.spec.id
+        for member in reversed(sweep(workspace, sweep_id).members)
+        if member.state.status in ("queued", "running") and jobs.stop_asked(member.job) is None
+    ]
+    for job_id in asked:
+        jobs.stop(workspace, job_id, author)
+    return asked
 
 
 def frontier(
@@ -295,7 +313,7 @@ def _member(workspace: Workspace, job: StoredJob) -> SweepMember:
     return SweepMember(
         job=job,
         values=job.spec.payload["sweep"]["values"],
-        state=state(workspace, job),
+        state=jobs.state(workspace, job),
         checkpoint=checkpoint,
         figures={
             name: float(value)

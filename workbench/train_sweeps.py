@@ -139,9 +139,27 @@ def members(sweep_id: str, opened: str | None) -> None:
     )
     if st.query_params.get("job") != opened:
         st.rerun()
+    left = [
+        member
+        for member in found.members
+        if member.state.status in ("queued", "running") and jobs.stop_asked(member.job) is None
+    ]
+    if left:
+        st.button(
+            f"Stop {markup.several(len(left), 'training')}", icon=":material/stop:", key="stop_sweep",
+            on_click=stop, args=(sweep_id,),
+            help="Each ends at its next safe point and can be resumed.",
+        )  # fmt: skip
     missing = found.size - len(found.members)
     said = f" {missing} of {found.size} were not started." if missing else ""
     st.caption(f"Figures are of the validation queries. Select a row to open that training.{said}")
+
+
+def stop(sweep_id: str) -> None:
+    """Stop what has not ended of a sweep, and say how many trainings that is."""
+    asked = widgets.attempt(sweeps.stop, widgets.workspace(), sweep_id, widgets.who())
+    if asked is not None:
+        widgets.say("success", f"Asked {markup.several(len(asked), 'training')} to stop.")
 
 
 def short_name(column: str) -> str:

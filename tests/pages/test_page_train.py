@@ -331,6 +331,9 @@ def test_a_sweep_says_how_many_trainings_it_starts_and_starts_each_once(
     assert {one["data"]["soft_labels"] for one in given} == {None}
     (started,) = sweeps.sweeps(ready)
     assert page.query_params["sweep"] == started.id
+    page.button(key="stop_sweep").click().run()
+    assert all(jobs.stop_asked(member.job) for member in started.members)
+    assert "stop_sweep" not in [button.key for button in page.button]
     assert len(held.started) == 3
     table = next(frame.value for frame in page.dataframe if "schedule.epochs" in frame.value)
     assert table["schedule.epochs"].tolist() == [1, 2, 3]
