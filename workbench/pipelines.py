@@ -174,10 +174,16 @@ def watch(workspace: Workspace, run_id: str) -> PipelineRun:
     return found
 
 
-def runs(workspace: Workspace) -> list[PipelineRun]:
-    """Return all runs, newest first."""
-    found = [status(workspace, run_id) for run_id in run_ids(workspace)]
-    return sorted(found, key=lambda one: (one.record.started_at, one.id), reverse=True)
+def runs(workspace: Workspace, *, most: int | None = None) -> list[PipelineRun]:
+    """Return runs, newest first.
+
+    Args:
+        workspace: whose.
+        most: only so many of the newest: how far a run is takes a look at each of its steps; None for all.
+    """
+    records = [read_run(workspace, run_id) for run_id in run_ids(workspace)]
+    newest = sorted(records, key=lambda one: (one.started_at, one.id), reverse=True)
+    return [status(workspace, one.id) for one in newest[:most]]
 
 
 def stop(workspace: Workspace, run_id: str, author: str) -> None:

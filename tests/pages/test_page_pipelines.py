@@ -48,6 +48,7 @@ def test_a_run_is_started_once_and_followed(chain: Workspace, open_page: OpenPag
     assert (run.id, run.record.author) == (f"pipe-{key}", "anna")
     assert page.query_params["run"] in (run.id, [run.id])
     assert page.session_state["_pipeline_key"] != key
+    assert run.record.policy_version == 1
 
     keep_step(chain, run.id, "first", **StepRecord(error="No judge. Add one.").model_dump())
     page = open_page("pipelines", run=run.id)
@@ -57,6 +58,25 @@ def test_a_run_is_started_once_and_followed(chain: Workspace, open_page: OpenPag
     page = open_page("pipelines", run=run.id)
     page.button(key=f"Stop_{run.id}").click().run()
     assert pipelines.status(chain, run.id).record.stopped_by == "anna"
+
+
+def test_a_run_under_an_older_version(chain: Workspace, open_page: OpenPage) -> None:
+    policy = chain.store.policy("fit")
+    chain.store.add_policy(policy.model_copy(update={"version": 2, "message": "Second"}))
+    page = open_page("pipelines")
+    choice = next(each for each in page.selectbox if each.label == "Policy version")
+    assert choice.value == 2
+    choice.select(1).run()
+    assert not page.error
+    next(each for each in page.button if each.label == "Run").click().run()
+    (run,) = pipelines.runs(chain)
+    assert run.record.policy_version == 1
+
+
+def test_only_the_newest_runs(chain: Workspace) -> None:
+    ids = [pipelines.start(chain, "two", author="anna", key=f"k{i}") for i in range(4)]
+    assert [run.id for run in pipelines.runs(chain, most=2)] == [ids[3], ids[2]]
+    assert [run.id for run in pipelines.runs(chain)] == ids[::-1]
 
 
 def test_a_change_that_does_not_fit_is_one_sentence(chain: Workspace, open_page: OpenPage) -> None:

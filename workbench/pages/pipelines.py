@@ -12,6 +12,7 @@ from workbench.errors import WorkbenchError
 from workbench.pipeline_advance import PipelineRun
 
 ENDED = ("finished", "failed", "stopped")
+SHOWN = 50  # runs in the table; the command lists all
 
 
 def page() -> None:
@@ -30,8 +31,9 @@ def page() -> None:
     with st.expander("Start a run", expanded=not st.query_params.get("run"), icon=":material/play_circle:"):
         name = widgets.pick(st.selectbox, "Pipeline", known, key="pipeline")
         launch(name)
-    found = pipelines.runs(widgets.workspace())
-    st.subheader(f"Runs ({len(found)})" if found else "Runs")
+    found = pipelines.runs(widgets.workspace(), most=SHOWN + 1)
+    more, found = len(found) > SHOWN, found[:SHOWN]
+    st.subheader(f"Runs (the newest {SHOWN})" if more else f"Runs ({len(found)})" if found else "Runs")
     if not found:
         widgets.empty("No pipeline has run yet.", "Start one above; the page then follows it.")
         return
@@ -39,6 +41,8 @@ def page() -> None:
         run_table(found), [one.id for one in found], "run",
         column_config={"when": st.column_config.DatetimeColumn("when (UTC)", format="D MMM HH:mm")},
     )  # fmt: skip
+    if more:
+        st.caption("Older ones: `workbench pipeline list`, and `workbench pipeline show RUN`.")
     if run_id is None:
         st.caption("Select a row to open a run: its steps, why one is blocked, the jobs behind them.")
     elif pipelines.status(widgets.workspace(), run_id).status in ENDED:
@@ -56,8 +60,9 @@ def launch(name: str) -> None:
     )  # fmt: skip
     try:
         document, _ = pipelines.pipeline_file(widgets.workspace(), name)
+        version = policy_version(document.policy)
         given = pipelines.read_changes(changes.split("\n") if changes.strip() else [])
-        steps = pipelines.preview(widgets.workspace(), name, changes=given)
+        steps = pipelines.preview(widgets.workspace(), name, policy_version=version, changes=given)
     except WorkbenchError as error:
         st.error(markup.problem(error))
         return
@@ -74,14 +79,33 @@ def launch(name: str) -> None:
     with st.form("start_pipeline", border=False):
         st.multiselect("Make anew all the same", [each.step.step for each in steps], key="pipeline_force")
         st.form_submit_button(
-            "Run", type="primary", icon=":material/play_arrow:", on_click=run_it, args=(name, given, key)
+            "Run",
+            type="primary",
+            icon=":material/play_arrow:",
+            on_click=run_it,
+            args=(name, version, given, key),
         )
 
 
-def run_it(name: str, changes: pipelines.Changes, key: str) -> None:
+def policy_version(policy: str) -> int:
+    """Draw the choice of the policy version that everything is made under, the newest first; return it.
+
+    Raises:
+        NotFound: for a policy that is not published here.
+    """
+    versions = {one.version: one for one in reversed(widgets.workspace().store.policy_versions(policy))}
+    chosen: int = widgets.pick(
+        st.selectbox, "Policy version", list(versions), key="pipeline_version",
+        format_func=lambda number: markup.version_name(versions[number]),
+    )  # fmt: skip
+    return chosen
+
+
+def run_it(name: str, version: int, changes: pipelines.Changes, key: str) -> None:
     """Start a run; the second of two clicks has the same key and starts none."""
     run_id = widgets.attempt(
-        pipelines.start, widgets.workspace(), name, author=widgets.who(), key=key, changes=changes,
+        pipelines.start, widgets.workspace(), name, author=widgets.who(), key=key, policy_version=version,
+        changes=changes,
         force=st.session_state.get("pipeline_force", []),
     )  # fmt: skip
     if run_id is not None:

@@ -9,8 +9,7 @@ from workbench import job_cards, jobs, markup, train_form, train_sweeps, train_w
 from workbench.run import Run
 from workbench.store import StoredCheckpoint, StoredJob
 
-LOW = 215
-"""Pixels of a table that shows five rows and scrolls."""
+LOW = 215  # pixels of a table that shows five rows and scrolls
 
 
 def page() -> None:
