@@ -15,6 +15,9 @@ Floats = npt.NDArray[np.float64]
 
 RESAMPLES = 2_000
 LEVELS = 4
+BOTH = "student of both"
+"""How the names of the students of both teachers begin; there is one an alpha."""
+ALONE = ("student of the policy teacher", "student of the click teacher", "student on hard labels")
 KEPT = 0.97
 """Share of a teacher's own metric that a student is to keep."""
 
@@ -101,7 +104,7 @@ def report(rows: pd.DataFrame, facts: Sequence[dict[str, Any]], *, folds: int, m
     found = Figures(rows)
     minutes = [fact["seconds"] / 60 for fact in facts if fact["seconds"] is not None]
     took = f"Minutes a fold: {', '.join(f'{m:.0f}' for m in minutes)}, on {machine}." if minutes else ""
-    both, policy, click = "student of both", "policy teacher", "click teacher"
+    policy, click = "policy teacher", "click teacher"
     lines = [
         f"{len(found.queries)} held-out queries of {len(facts)} folds out of {folds}, {len(found.rows[policy]):,} pairs; pools of "
         f"{', '.join(format(fact['pool'], ',') for fact in facts)} pairs. Clicks are *simulated*. A student's compute a pair is "
@@ -133,15 +136,15 @@ def report(rows: pd.DataFrame, facts: Sequence[dict[str, Any]], *, folds: int, m
             0,
         ),
         claim("click teacher's AUC minus the policy teacher's", found.auc(click) - found.auc(policy), 0),
-        claim(
-            "student's κ as a share of the policy teacher's", found.kappa(both) / found.kappa(policy), KEPT
-        ),
-        claim("student's AUC as a share of the click teacher's", found.auc(both) / found.auc(click), KEPT),
     ]
-    for other in ("student of the policy teacher", "student of the click teacher", "student on hard labels"):
-        lines.append(claim(f"mix: student of both minus {other}", found.mix(both) - found.mix(other), 0))
-    hard = found.kappa(both) - found.kappa("student on hard labels")
-    lines.append(claim("κ: student of both minus student on hard labels", hard, 0))
+    for both in (model for model in found.rows if model.startswith(BOTH)):
+        kappa, auc = found.kappa(both) / found.kappa(policy), found.auc(both) / found.auc(click)
+        lines.append(claim(f"{both}: κ as a share of the policy teacher's", kappa, KEPT))
+        lines.append(claim(f"{both}: AUC as a share of the click teacher's", auc, KEPT))
+        for other in ALONE:
+            lines.append(claim(f"{both}: mix minus {other}", found.mix(both) - found.mix(other), 0))
+        hard = found.kappa(both) - found.kappa("student on hard labels")
+        lines.append(claim(f"{both}: κ minus student on hard labels", hard, 0))
     return "\n".join(lines)
 
 

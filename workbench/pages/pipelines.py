@@ -54,13 +54,17 @@ def page() -> None:
 def launch(name: str) -> None:
     """Draw what a run of a pipeline would do, and the form that starts it."""
     key = st.session_state.setdefault("_pipeline_key", secrets.token_hex(6))
+    try:
+        document, _ = pipelines.pipeline_file(widgets.workspace(), name)
+        version = policy_version(document.policy)
+    except WorkbenchError as error:
+        st.error(markup.problem(error))
+        return
     changes = st.text_area(
         "Changes", key="pipeline_changes", height=68, placeholder="student.schedule.epochs=2",
         help="step.field=value, one a line. The plan below takes them into account.",
     )  # fmt: skip
     try:
-        document, _ = pipelines.pipeline_file(widgets.workspace(), name)
-        version = policy_version(document.policy)
         given = pipelines.read_changes(changes.split("\n") if changes.strip() else [])
         steps = pipelines.preview(widgets.workspace(), name, policy_version=version, changes=given)
     except WorkbenchError as error:
