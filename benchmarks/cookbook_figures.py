@@ -103,12 +103,12 @@ def report(rows: pd.DataFrame, facts: Sequence[dict[str, Any]], *, folds: int, m
     """Return the section as Markdown."""
     found = Figures(rows)
     minutes = [fact["seconds"] / 60 for fact in facts if fact["seconds"] is not None]
-    took = f"Minutes a fold: {', '.join(f'{m:.0f}' for m in minutes)}, on {machine}." if minutes else ""
+    took = f" Minutes a fold: {', '.join(f'{m:.0f}' for m in minutes)}, on {machine}." if minutes else ""
     policy, click = "policy teacher", "click teacher"
     lines = [
         f"{len(found.queries)} held-out queries of {len(facts)} folds out of {folds}, {len(found.rows[policy]):,} pairs; pools of "
         f"{', '.join(format(fact['pool'], ',') for fact in facts)} pairs. Clicks are *simulated*. A student's compute a pair is "
-        f"{facts[0]['compute']:.3f} of its teacher's (layers and MLP counted, embeddings not). {took}",
+        f"{facts[0]['compute']:.3f} of its teacher's (layers and MLP counted, embeddings not).{took}",
         "",
         "| model | quadratic κ | NDCG@10 | click AUC | mix |",
         "|---|---|---|---|---|",
