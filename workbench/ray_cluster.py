@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from workbench.errors import Unavailable, WorkbenchError
+
+_REMEDY = "Start it on this machine (ray start --head), or give its address."
+_PATIENCE_S = 5.0
 
 
 @contextmanager
@@ -27,17 +32,26 @@ def connected(address: str) -> Iterator[None]:
     if ray.is_initialized():
         yield
         return
+    _look_for(os.environ.get("RAY_ADDRESS", "") if address == "auto" else address)
     try:
         ray.init(address=address, log_to_driver=False)
     except (ConnectionError, RuntimeError, ValueError) as error:
-        raise Unavailable(
-            f"There is no Ray cluster at '{address}' ({str(error)[:200]}).",
-            "Start it on this machine (ray start --head), or give its address.",
-        ) from error
+        raise Unavailable(f"There is no Ray cluster at '{address}' ({str(error)[:200]}).", _REMEDY) from error
     try:
         yield
     finally:
         ray.shutdown()
+
+
+def _look_for(address: str) -> None:
+    """Refuse a host and port where nobody listens: Ray itself would wait for it for many minutes."""
+    host, _, port = address.rpartition(":")
+    if not host or "/" in host or not port.isdigit():
+        return  # found by Ray itself, or not a GCS: Ray says so at once
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=_PATIENCE_S).close()
+    except (OSError, OverflowError) as error:
+        raise Unavailable(f"There is no Ray cluster at '{address}' ({error}).", _REMEDY) from error
 
 
 def in_our_words(error: BaseException, what: str) -> WorkbenchError:

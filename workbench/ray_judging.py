@@ -119,7 +119,7 @@ class SplitJudge:
         self._inputs, self._cache = inputs, cache
         self._actors, self._address = actors, address
         self._judge = build_judge(spec, inputs, cache)
-        self._spent: list[Usage] = []
+        self._spent = Usage(cost_usd=0.0)
 
     @property
     def identity(self) -> JudgeIdentity:
@@ -128,8 +128,13 @@ class SplitJudge:
 
     def charge(self, usage: Usage) -> None:
         """Count what the run had spent before: each actor is told of its share."""
-        if isinstance(self._judge, Charged) and (usage.input_tokens or usage.output_tokens or usage.cost_usd):
-            self._spent.append(usage)
+        spent, costs = self._spent, (self._spent.cost_usd, usage.cost_usd)
+        self._spent = Usage(
+            input_tokens=spent.input_tokens + usage.input_tokens,
+            output_tokens=spent.output_tokens + usage.output_tokens,
+            # Unknown, so that an actor counts all tokens at the list price, where any of it is.
+            cost_usd=None if None in costs else sum(cost or 0.0 for cost in costs),
+        )
 
     async def grade(self, policy: Policy, pairs: Sequence[Pair]) -> AsyncIterator[Verdict]:
         """Yield one verdict a pair, a part of the pairs at a time, in any order.
@@ -166,7 +171,7 @@ class SplitJudge:
 
         here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
         keeper = ray.remote(_Keeper).options(num_cpus=0, scheduling_strategy=here).remote(str(self._cache))
-        given = _Given(self._share, policy, self._needed(), tuple(self._spent), self._actors)
+        given = _Given(self._share, policy, self._needed(), _part_of(self._spent, self._actors))
         parts = [
             {"pairs": "\n".join(pair.model_dump_json() for pair in pairs[start : start + PART])}
             for start in range(0, len(pairs), PART)
@@ -217,8 +222,7 @@ class _Given:
     spec: JudgeSpec
     policy: Policy
     inputs: Inputs
-    spent: tuple[Usage, ...]
-    actors: int
+    spent: Usage  # the actor's share of what the run had spent before
 
 
 @dataclass(frozen=True)
@@ -277,8 +281,7 @@ class _Grader:
         scratch = Path(tempfile.gettempdir()) / "policy-workbench"  # embeddings of the baseline
         self._judge = build_judge(mine.spec, mine.inputs, scratch, verdicts=_Kept(keeper))
         if isinstance(self._judge, Charged):
-            for usage in mine.spent:
-                self._judge.charge(_part_of(usage, mine.actors))
+            self._judge.charge(mine.spent)
 
     def __call__(self, part: dict[str, Any]) -> pa.Table:
         """Grade one part; what the judge ends with is told beside the verdicts that came before."""

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from pathlib import Path
 
 import pytest
 from executor_samples import POLICY, TEAS
 
-from workbench.errors import BadInput
+from workbench.errors import BadInput, Unavailable
 from workbench.golden import label_table
 from workbench.judges.inputs import Inputs
 from workbench.judges.llm import LlmJudge
 from workbench.policy import Policy
+from workbench.ray_cluster import connected
 from workbench.ray_judging import SplitJudge, _part_of, job_judge, shared
 from workbench.run import (
     BaselineSpec,
@@ -87,6 +89,27 @@ def test_what_cannot_be_split(spec: JudgeSpec, actors: int, said: str) -> None:
 def test_the_share_of_what_was_spent_is_rounded_up() -> None:
     spent = Usage(calls=3, input_tokens=10, output_tokens=4, cost_usd=0.3)
     assert _part_of(spent, 4) == Usage(calls=3, input_tokens=3, output_tokens=1, cost_usd=0.075)
+
+
+def test_what_was_spent_is_summed_and_an_unknown_cost_stays_unknown(tmp_path: Path) -> None:
+    judge = SplitJudge(MODEL, inputs(), tmp_path, actors=2)
+    judge.charge(Usage(input_tokens=10, output_tokens=1, cost_usd=0.25))
+    judge.charge(Usage(input_tokens=5, output_tokens=2, cost_usd=0.5))
+    assert judge._spent == Usage(input_tokens=15, output_tokens=3, cost_usd=0.75)
+    judge.charge(Usage(input_tokens=1))
+    assert judge._spent == Usage(input_tokens=16, output_tokens=3, cost_usd=None)
+
+
+def test_an_address_where_nobody_listens_is_one_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="needs the ray extra")
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))  # bound and not listening: refused
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        with pytest.raises(Unavailable, match=f"no Ray cluster at '{address}'"), connected(address):
+            pass
+        monkeypatch.setenv("RAY_ADDRESS", address)
+        with pytest.raises(Unavailable, match=f"no Ray cluster at '{address}'"), connected("auto"):
+            pass
 
 
 def test_who_asks_a_judge_is_no_part_of_what_it_is(tmp_path: Path) -> None:
